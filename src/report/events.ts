@@ -1,0 +1,59 @@
+import type { Failure, Outcome, Totals } from '../model/result.ts';
+
+/** What happens in a run, as data. Rooms emit these; renderers (console, JSON lines, files) decide what to print. */
+export type RunEvent =
+  | { readonly type: 'run-started'; readonly job: string; readonly target: string }
+  /** A step of the way: `plan`, `copy`, `verify`, `publish`, … */
+  | { readonly type: 'phase'; readonly phase: string }
+  | { readonly type: 'notice'; readonly level: 'info' | 'warning'; readonly message: string }
+  | {
+      readonly type: 'planned';
+      readonly images: number;
+      readonly charts: number;
+      readonly targets: number;
+      readonly sources: readonly string[];
+    }
+  | { readonly type: 'artifact-started'; readonly artifact: string }
+  | { readonly type: 'artifact-finished'; readonly outcome: Outcome }
+  /** Something is repeated, with the reason: throttled, connection lost, … */
+  | {
+      readonly type: 'retry';
+      readonly host: string;
+      readonly what: string;
+      readonly reason: string;
+      readonly delaySeconds: number;
+      readonly attempt: number;
+    }
+  | { readonly type: 'failed'; readonly failure: Failure }
+  | {
+      readonly type: 'run-finished';
+      readonly job: string;
+      readonly ok: boolean;
+      readonly totals: Totals | undefined;
+      readonly failures: readonly Failure[];
+    };
+
+/** Takes events; must not throw and must not wait. */
+export interface Reporter {
+  emit(event: RunEvent): void;
+}
+
+export const silentReporter: Reporter = { emit: () => undefined };
+
+/**
+ * Counters that change with every chunk, polled by renderers instead of being sent as events. All bytes.
+ * `expectedBytes` grows while manifests become known.
+ */
+export interface ProgressCounters {
+  expectedBytes: number;
+  readBytes: number;
+  writtenBytes: number;
+  artifactsDone: number;
+  artifactsTotal: number;
+  /** Requests that wait for a rate limit now, by host. */
+  readonly throttled: Map<string, number>;
+}
+
+export function newProgressCounters(): ProgressCounters {
+  return { expectedBytes: 0, readBytes: 0, writtenBytes: 0, artifactsDone: 0, artifactsTotal: 0, throttled: new Map() };
+}
