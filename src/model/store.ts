@@ -33,10 +33,19 @@ export interface ReadStore {
    * Manifests whose `subject` is this digest: OCI distribution-spec v1.1 "Listing Referrers", with the fallback tag
    * `sha256-<hex>` where the registry has no such API. Empty when there are none.
    */
-  listReferrers(repository: string, digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[]>;
+  listReferrers(
+    repository: string,
+    digest: Digest,
+    signal: AbortSignal,
+    /** `fallbackTagAbsent`: the caller knows all tags, and the fallback tag is not among them. */
+    options?: { readonly fallbackTagAbsent?: boolean },
+  ): Promise<readonly Descriptor[]>;
 
   /** All tags of a repository, following pagination. @throws `not-found` when the repository does not exist */
   listTags(repository: string, signal: AbortSignal): Promise<readonly string[]>;
+
+  /** The first page of tags, in one request where the store can; `complete` when there are no more. */
+  firstTags?(repository: string, signal: AbortSignal): Promise<{ readonly tags: readonly string[]; readonly complete: boolean }>;
 }
 
 export interface OpenBlobOptions {
@@ -78,6 +87,9 @@ export interface WriteStore extends ReadStore {
    * missing (the digests that the registry named are in the message), `unsupported` when the media type is refused
    */
   writeManifest(repository: string, reference: string, content: ManifestContent, signal: AbortSignal): Promise<void>;
+
+  /** Whether `missingBlobs` asks about many blobs in one request. Where not, an attempt to mount tells as much as a HEAD and is half of the upload. */
+  readonly batchedExistence?: boolean;
 
   /** When a blob of one repository can be mounted into another. ECR: only once a manifest refers to it (aws/containers-roadmap#2860). */
   readonly mounting: 'after-upload' | 'after-manifest' | 'never';

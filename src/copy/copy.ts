@@ -1,0 +1,340 @@
+import pLimit from 'p-limit';
+import { digestOf } from '../model/digest.ts';
+import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
+import type { ManifestContent } from '../model/manifest.ts';
+import { mediaTypes } from '../model/media-types.ts';
+import { failureOf, type CopyResult, type Failure, type Outcome } from '../model/result.ts';
+import { type BlobMover, type BlobNeed, createBlobMover } from './blob-mover.ts';
+import { createManifestWriter, type ManifestWriter } from './manifest-writer.ts';
+import {
+  createPreparer,
+  graphBlobs,
+  type Prepared,
+  type PreparedBlob,
+  type PreparedGraph,
+  type PreparedReferrer,
+  type PreparedTarget,
+} from './prepare.ts';
+import { fallbackTag } from './referrers.ts';
+import { type CopyOptions, type CopyRequest, placeName } from './request.ts';
+import { createSlots } from './slots.ts';
+import { createSpool } from './spool.ts';
+
+interface Run {
+  readonly options: CopyOptions;
+  readonly mover: BlobMover;
+  readonly writer: ManifestWriter;
+  readonly notices: string[];
+}
+
+/**
+ * Copies artifacts: asks what has to be copied, then moves every unique blob once, and writes manifests bottom-up as
+ * soon as their blobs are there. One artifact's failure does not stop the others; nothing is thrown but defects.
+ */
+export async function copyArtifacts(requests: readonly CopyRequest[], options: CopyOptions): Promise<CopyResult> {
+  const started = performance.now();
+  const { counters, reporter } = options;
+  const readBefore = counters.readBytes;
+  const writtenBefore = counters.writtenBytes;
+  counters.artifactsTotal += requests.length;
+  const spool = createSpool(options.spoolDirectory, options.spoolBytes ?? 4 * 2 ** 30);
+  const mover = createBlobMover({
+    slots: createSlots(options.transfers ?? 24, options.transfersPerHost ?? 16),
+    spool,
+    counters,
+    signal: options.signal,
+    onRetry: (host, what, reason, delaySeconds, attempt) =>
+      reporter.emit({ type: 'retry', host, what, reason, delaySeconds, attempt }),
+  });
+  const writer = createManifestWriter({
+    signal: options.signal,
+    onBytes: (count) => {
+      counters.expectedBytes += count;
+      counters.writtenBytes += count;
+    },
+  });
+  const run: Run = { options, mover, writer, notices: [] };
+  try {
+    const outcomes = await copyAll(requests, run);
+    return {
+      outcomes,
+      notices: run.notices,
+      totals: {
+        ...mover.totals,
+        ...writer.totals,
+        bytesRead: counters.readBytes - readBefore,
+        bytesWritten: counters.writtenBytes - writtenBefore,
+        seconds: (performance.now() - started) / 1000,
+      },
+    };
+  } finally {
+    await spool.close();
+  }
+}
+
+async function copyAll(requests: readonly CopyRequest[], run: Run): Promise<readonly Outcome[]> {
+  const { options } = run;
+  const preparer = createPreparer(options);
+  const lookup = pLimit(options.lookups ?? 48);
+  const finish = (outcome: Outcome): Outcome => {
+    options.counters.artifactsDone += 1;
+    options.reporter.emit({ type: 'artifact-finished', outcome });
+    return outcome;
+  };
+  const prepared = await Promise.all(
+    requests.map((request) =>
+      lookup(
+        async (): Promise<
+          { request: CopyRequest; prepared: Prepared } | { request: CopyRequest; outcome: Outcome }
+        > => {
+          try {
+            options.signal.throwIfAborted();
+            const result = await preparer.prepare(request);
+            if (result.kind === 'copy') return { request, prepared: result };
+            return {
+              request,
+              outcome: finish({
+                kind: 'unchanged',
+                artifact: request.artifact,
+                targets: request.targets.map(placeName),
+                digest: result.digest,
+              }),
+            };
+          } catch (error) {
+            return { request, outcome: finish(failed(request, [asError(error, run)])) };
+          }
+        },
+      ),
+    ),
+  );
+  // Small artifacts first: their manifests are written while the big ones still move, and the write limit is never idle.
+  const work = prepared
+    .flatMap((each, position) =>
+      'prepared' in each && each.prepared.kind === 'copy' ? [{ ...each, copy: each.prepared, position }] : [],
+    )
+    .sort((a, b) => size(a.copy.main) - size(b.copy.main) || a.position - b.position);
+  work.forEach(({ copy }, priority) => announceAll(run, copy, priority));
+  const done = new Map(
+    await Promise.all(
+      work.map(async ({ request, copy, position }, priority): Promise<[number, Outcome]> => [
+        position,
+        finish(await copyOne(request, copy, priority, run)),
+      ]),
+    ),
+  );
+  return prepared.map((each, position) => {
+    const outcome = 'outcome' in each ? each.outcome : done.get(position);
+    if (outcome === undefined) throw new Error(`artifact ${each.request.artifact} has no outcome`);
+    return outcome;
+  });
+}
+
+function size(graph: PreparedGraph): number {
+  const bytes = graph.targets.flatMap((target) => target.blobs.map((blob) => blob.descriptor.size));
+  return bytes.reduce((sum, each) => sum + each, 0);
+}
+
+function needOf(
+  run: Run,
+  graph: PreparedGraph,
+  target: PreparedTarget,
+  blob: PreparedBlob,
+  priority: number,
+): BlobNeed {
+  const { openUrl } = run.options;
+  const url = blob.descriptor.urls?.[0];
+  return {
+    descriptor: blob.descriptor,
+    source: {
+      store: graph.source.store,
+      repository: graph.source.repository,
+      openUrl:
+        blob.foreign && openUrl !== undefined && url !== undefined ? (signal) => openUrl(url, signal) : undefined,
+    },
+    store: target.place.store,
+    repository: target.place.repository,
+    priority,
+    missing: blob.missing,
+  };
+}
+
+function announceAll(run: Run, copy: Prepared & { kind: 'copy' }, priority: number): void {
+  for (const graph of [copy.main, ...copy.referrers.map((referrer) => referrer.graph)]) {
+    for (const target of graph.targets) {
+      const asked = new Set(target.blobs.map((blob) => blob.descriptor.digest));
+      for (const blob of graphBlobs(graph))
+        if (!asked.has(blob.digest)) run.mover.present(target.place.store, target.place.repository, blob.digest);
+      for (const blob of target.blobs) run.mover.announce(needOf(run, graph, target, blob, priority));
+    }
+  }
+}
+
+async function copyOne(
+  request: CopyRequest,
+  copy: Prepared & { kind: 'copy' },
+  priority: number,
+  run: Run,
+): Promise<Outcome> {
+  const started = performance.now();
+  run.options.reporter.emit({ type: 'artifact-started', artifact: request.artifact });
+  const attempts = await Promise.allSettled(
+    copy.main.targets.map((target) => writeGraph(run, copy.main, target, priority)),
+  );
+  const failures = attempts.flatMap((attempt) => (attempt.status === 'rejected' ? [asError(attempt.reason, run)] : []));
+  let bytes = attempts.reduce((sum, attempt) => sum + (attempt.status === 'fulfilled' ? attempt.value : 0), 0);
+  if (failures.length === 0) {
+    for (const referrer of copy.referrers) {
+      const came = await copyReferrer(run, request, referrer, priority);
+      bytes += came.bytes;
+      failures.push(...came.failures);
+    }
+  }
+  if (failures.length > 0) return failed(request, failures);
+  return {
+    kind: 'copied',
+    artifact: request.artifact,
+    targets: request.targets.map(placeName),
+    digest: copy.digest,
+    bytes,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** Moves the blobs of a graph into one repository and writes its manifests. Returns the bytes sent. */
+async function writeGraph(run: Run, graph: PreparedGraph, target: PreparedTarget, priority: number): Promise<number> {
+  const { store, repository, reference } = target.place;
+  const blobs = graphBlobs(graph);
+  try {
+    const sent = await Promise.allSettled(target.blobs.map((blob) => moveBlob(run, graph, target, blob, priority)));
+    const broken = sent.find((each) => each.status === 'rejected');
+    if (broken !== undefined) throw broken.reason;
+    let bytes = sent.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value : 0), 0);
+    try {
+      await run.writer.write(store, repository, reference, graph.root, target.skip);
+    } catch (error) {
+      if (!isReplicationError(error, 'blob-unknown')) throw error;
+      // ECR may drop layers that no manifest refers to yet, and forget children: what is missing is sent again, once.
+      bytes += await mend(run, graph, target, priority);
+      await run.writer.write(store, repository, reference, graph.root, new Set());
+    }
+    run.mover.committed(store, repository, blobs);
+    return bytes;
+  } catch (error) {
+    run.mover.abandoned(store, repository, blobs);
+    const known = toReplicationError(error);
+    const side = known.side ?? 'target';
+    const at = side === 'source' ? graph.source : target.place;
+    throw known.with({ side, reference: placeName(at), host: at.store.name });
+  }
+}
+
+async function moveBlob(
+  run: Run,
+  graph: PreparedGraph,
+  target: PreparedTarget,
+  blob: PreparedBlob,
+  priority: number,
+): Promise<number> {
+  try {
+    return await run.mover.fulfil(needOf(run, graph, target, blob, priority));
+  } catch (error) {
+    if (!blob.foreign || !isReplicationError(error, 'not-found', 'refused', 'unreachable', 'denied', 'unauthorized'))
+      throw error;
+    run.notices.push(
+      `${placeName(graph.source)}: the foreign layer ${blob.descriptor.digest} stays at ${blob.descriptor.urls?.[0] ?? 'its vendor'} (${error.message}); whoever pulls the image needs to reach it`,
+    );
+    return 0;
+  }
+}
+
+async function mend(run: Run, graph: PreparedGraph, target: PreparedTarget, priority: number): Promise<number> {
+  const { store, repository } = target.place;
+  const blobs = graphBlobs(graph);
+  const missing = await store.missingBlobs(repository, blobs, run.options.signal);
+  run.writer.forget(store, repository, graph.root);
+  const again = blobs
+    .filter((blob) => missing.has(blob.digest))
+    .map((descriptor): PreparedBlob => ({ descriptor, missing: true, foreign: false }));
+  for (const blob of again) run.mover.forget(store, repository, blob.descriptor.digest);
+  const sent = await Promise.all(again.map((blob) => moveBlob(run, graph, target, blob, priority)));
+  return sent.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** Copies a signature, attestation or SBOM. What the target does not support is a notice; anything else is a failure. */
+async function copyReferrer(
+  run: Run,
+  request: CopyRequest,
+  referrer: PreparedReferrer,
+  priority: number,
+): Promise<{ readonly bytes: number; readonly failures: readonly ReplicationError[] }> {
+  const results = await Promise.allSettled(
+    referrer.graph.targets.map(async (target) => {
+      const bytes = await writeGraph(run, referrer.graph, target, priority);
+      if (referrer.by === 'referrers-api') await listAtTarget(run, referrer, target);
+      return bytes;
+    }),
+  );
+  let bytes = 0;
+  const failures: ReplicationError[] = [];
+  for (const result of results) {
+    if (result.status === 'fulfilled') {
+      bytes += result.value;
+      continue;
+    }
+    const error = asError(result.reason, run);
+    if (error.code === 'unsupported')
+      run.notices.push(
+        `${request.artifact}: the target does not take its referrer ${referrer.reference}: ${error.message}`,
+      );
+    else failures.push(error);
+  }
+  return { bytes, failures };
+}
+
+/**
+ * Makes the referrer findable where the target has no referrers API: the pusher then keeps an index under the
+ * fallback tag (OCI distribution-spec v1.1 "Pushing Manifests with Subject").
+ */
+async function listAtTarget(run: Run, referrer: PreparedReferrer, target: PreparedTarget): Promise<void> {
+  const { store, repository } = target.place;
+  const { signal } = run.options;
+  const { descriptor } = referrer.graph.root.content;
+  const listed = await store.listReferrers(repository, referrer.subject, signal);
+  if (listed.some((entry) => entry.digest === descriptor.digest)) return;
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociIndex,
+      manifests: [...listed, entryFor(referrer.graph.root.content)],
+    }),
+  );
+  const content: ManifestContent = {
+    bytes,
+    descriptor: { mediaType: mediaTypes.ociIndex, digest: digestOf(bytes), size: bytes.length },
+  };
+  await store.writeManifest(repository, fallbackTag(referrer.subject), content, signal);
+}
+
+function entryFor(content: ManifestContent): Record<string, unknown> {
+  const json: unknown = JSON.parse(Buffer.from(content.bytes).toString('utf8'));
+  const field = (name: string): unknown =>
+    typeof json === 'object' && json !== null && name in json ? (json as Record<string, unknown>)[name] : undefined;
+  const config = field('config');
+  const configType =
+    typeof config === 'object' && config !== null && 'mediaType' in config ? config.mediaType : undefined;
+  return {
+    ...content.descriptor,
+    artifactType: field('artifactType') ?? configType,
+    annotations: field('annotations'),
+  };
+}
+
+function asError(error: unknown, run: Run): ReplicationError {
+  if (run.options.signal.aborted && !isReplicationError(error)) return toReplicationError(run.options.signal.reason);
+  return toReplicationError(error);
+}
+
+function failed(request: CopyRequest, errors: readonly ReplicationError[]): Outcome {
+  const failures: Failure[] = errors.map((error) => failureOf(request.artifact, error));
+  return { kind: 'failed', artifact: request.artifact, targets: request.targets.map(placeName), failures };
+}

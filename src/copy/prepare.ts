@@ -1,0 +1,265 @@
+import { isDigest, type Digest } from '../model/digest.ts';
+import { isReplicationError, toReplicationError } from '../model/errors.ts';
+import { type Descriptor, parseManifest } from '../model/manifest.ts';
+import { isIndexType } from '../model/media-types.ts';
+import type { Platform } from '../model/platform.ts';
+import type { ReadStore, WriteStore } from '../model/store.ts';
+import { blobsOf, inWriteOrder, loadGraph, type ManifestNode } from './graph.ts';
+import { cutFromAnnotation, cutPlatformsAnnotation, platformList } from './platform-subset.ts';
+import { findReferrers } from './referrers.ts';
+import { storeMemo } from './store-memo.ts';
+import { type CopyOptions, type CopyRequest, placeName, type SourcePlace, type TargetPlace } from './request.ts';
+
+/** A graph that has to be written to a repository under a reference, with what is known about the repository. */
+export interface PreparedTarget {
+  readonly place: TargetPlace;
+  /** Digests of manifests that the repository holds already, with everything below them. */
+  readonly skip: ReadonlySet<string>;
+  readonly blobs: readonly PreparedBlob[];
+}
+
+export interface PreparedBlob {
+  readonly descriptor: Descriptor;
+  /** Certainly not there. */
+  readonly missing: boolean;
+  readonly foreign: boolean;
+}
+
+/** One graph on its way: the artifact itself, or a referrer of it. */
+export interface PreparedGraph {
+  readonly source: SourcePlace;
+  readonly root: ManifestNode;
+  readonly targets: readonly PreparedTarget[];
+}
+
+export type Prepared =
+  | { readonly kind: 'unchanged'; readonly digest: Digest }
+  | {
+      readonly kind: 'copy';
+      readonly digest: Digest;
+      readonly main: PreparedGraph;
+      readonly referrers: readonly PreparedReferrer[];
+    };
+
+export interface PreparedReferrer {
+  readonly graph: PreparedGraph;
+  readonly subject: Digest;
+  readonly reference: string;
+  readonly by: 'tag' | 'referrers-api';
+}
+
+/** Everything that has to be asked before bytes move. Shared by all artifacts of a run, so that nothing is asked twice. */
+export interface Preparer {
+  prepare(request: CopyRequest): Promise<Prepared>;
+}
+
+export function createPreparer(options: CopyOptions): Preparer {
+  const { signal } = options;
+  const graphs = storeMemo<ManifestNode>();
+  const repositories = storeMemo<'created' | 'existing'>();
+
+  const ensure = (store: WriteStore, repository: string): Promise<'created' | 'existing'> =>
+    repositories.get(store, repository, () => store.ensureRepository(repository, signal));
+
+  const graphOf = (
+    store: ReadStore,
+    repository: string,
+    reference: string,
+    platforms: 'all' | readonly Platform[],
+  ): Promise<ManifestNode> =>
+    graphs.get(store, `${repository} ${reference} ${platforms === 'all' ? '' : platformList(platforms)}`, () =>
+      loadGraph(store, repository, reference, platforms, signal),
+    );
+
+  const atSource = async <T>(request: CopyRequest, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw toReplicationError(error, {
+        side: 'source',
+        reference: placeName(request.source),
+        host: request.source.store.name,
+      });
+    }
+  };
+
+  const sourceDigest = async (request: CopyRequest): Promise<Digest> => {
+    const { store, repository, reference } = request.source;
+    if (isDigest(reference)) return reference;
+    return atSource(request, async () => (await store.resolve(repository, reference, signal)).digest);
+  };
+
+  /** What the target's reference names now; `undefined` when nothing. */
+  const current = async (
+    place: TargetPlace,
+    platforms: CopyRequest['platforms'],
+  ): Promise<CurrentTarget | undefined> => {
+    try {
+      if (platforms === 'all')
+        return {
+          digest: (await place.store.resolve(place.repository, place.reference, signal)).digest,
+          cutFrom: undefined,
+        };
+      // A subset is recognised by what its index says it was cut from: one request, and none for the source's manifest.
+      const content = await place.store.readManifest(place.repository, place.reference, signal);
+      if (!isIndexType(content.descriptor.mediaType)) return { digest: content.descriptor.digest, cutFrom: undefined };
+      const { annotations } = parseManifest(content.bytes, content.descriptor.mediaType);
+      const cutFrom =
+        annotations[cutPlatformsAnnotation] === platformList(platforms) ? annotations[cutFromAnnotation] : undefined;
+      return { digest: content.descriptor.digest, cutFrom };
+    } catch (error) {
+      if (isReplicationError(error, 'not-found')) return undefined;
+      throw toReplicationError(error, { side: 'target', reference: placeName(place), host: place.store.name });
+    }
+  };
+
+  /** Manifests below the root that a repository with content holds already: asking is cheaper than ECR's PutImage budget of 10/s. */
+  const presentChildren = async (place: TargetPlace, root: ManifestNode): Promise<Set<string>> => {
+    const below = inWriteOrder(root).filter((node) => node !== root);
+    const present = await Promise.all(
+      below.map(async ({ content }) => {
+        try {
+          await place.store.resolve(place.repository, content.descriptor.digest, signal);
+          return true;
+        } catch (error) {
+          if (isReplicationError(error, 'not-found')) return false;
+          throw error;
+        }
+      }),
+    );
+    return new Set(below.filter((_, position) => present[position]).map((node) => node.content.descriptor.digest));
+  };
+
+  const prepareTarget = async (
+    place: TargetPlace,
+    root: ManifestNode,
+    known: { readonly hasContent: boolean; readonly repair: boolean },
+  ): Promise<PreparedTarget> => {
+    try {
+      const state = await ensure(place.store, place.repository);
+      const skip =
+        state === 'existing' && known.hasContent && !known.repair
+          ? await presentChildren(place, root)
+          : new Set<string>();
+      const wanted = [
+        ...new Map(
+          inWriteOrder(root).flatMap((node) =>
+            skip.has(node.content.descriptor.digest) ? [] : node.blobs.map((blob) => [blob.digest, blob] as const),
+          ),
+        ).values(),
+      ];
+      const foreign = new Set(inWriteOrder(root).flatMap((node) => [...node.foreign]));
+      const ask = state === 'existing' && (place.store.batchedExistence === true || known.repair);
+      const missing = ask ? await place.store.missingBlobs(place.repository, wanted, signal) : undefined;
+      const blobs = wanted.flatMap((descriptor): PreparedBlob[] => {
+        if (missing !== undefined && !missing.has(descriptor.digest)) return [];
+        return [
+          {
+            descriptor,
+            missing: state === 'created' || missing !== undefined,
+            foreign: foreign.has(descriptor.digest),
+          },
+        ];
+      });
+      return { place, skip, blobs };
+    } catch (error) {
+      throw toReplicationError(error, { side: 'target', reference: placeName(place), host: place.store.name });
+    }
+  };
+
+  const prepareReferrers = async (
+    request: CopyRequest,
+    root: ManifestNode,
+    seen: Set<string>,
+  ): Promise<PreparedReferrer[]> => {
+    const { store, repository } = request.source;
+    const subjects = inWriteOrder(root).map((node) => node.content.descriptor.digest);
+    const found = await atSource(request, () => findReferrers(store, repository, subjects, signal));
+    const fresh = found.filter(({ reference }) => !seen.has(reference) && seen.add(reference));
+    const graphsOfReferrers = await Promise.all(
+      fresh.map(async ({ reference, subject, by }) => {
+        const node = await atSource(request, () => graphOf(store, repository, reference, 'all'));
+        const targets = await Promise.all(
+          request.targets.map((place) => {
+            const at = { store: place.store, repository: place.repository, reference };
+            return prepareTarget(at, node, { hasContent: false, repair: request.repair === true });
+          }),
+        );
+        const own: PreparedReferrer = {
+          graph: { source: { store, repository, reference }, root: node, targets },
+          subject,
+          reference,
+          by,
+        };
+        // Referrers may have referrers (a signature over an SBOM).
+        return [own, ...(await prepareReferrers(request, node, seen))];
+      }),
+    );
+    return graphsOfReferrers.flat();
+  };
+
+  return {
+    async prepare(request) {
+      // An error on either side must not leave the other promise unhandled.
+      const [digest, states] = await settleBoth(
+        sourceDigest(request),
+        Promise.all(request.targets.map((place) => current(place, request.platforms))),
+      );
+      const stale = request.targets.filter((_, position) => {
+        const state = states[position];
+        return request.repair === true || (state?.digest !== digest && state?.cutFrom !== digest);
+      });
+      if (stale.length === 0) return { kind: 'unchanged', digest: states[0]?.digest ?? digest };
+      const { store, repository } = request.source;
+      const root = await atSource(request, () => readAgreed(request, digest));
+      const wanted = root.content.descriptor.digest;
+      const outdated = stale.filter(
+        (place) => request.repair === true || states[request.targets.indexOf(place)]?.digest !== wanted,
+      );
+      if (outdated.length === 0) return { kind: 'unchanged', digest: wanted };
+      const main: PreparedGraph = {
+        source: { store, repository, reference: digest },
+        root,
+        targets: await Promise.all(
+          outdated.map((place) =>
+            prepareTarget(place, root, {
+              hasContent: states[request.targets.indexOf(place)] !== undefined,
+              repair: request.repair === true,
+            }),
+          ),
+        ),
+      };
+      const referrers =
+        options.referrers === false ? [] : await prepareReferrers({ ...request, targets: outdated }, root, new Set());
+      return { kind: 'copy', digest: wanted, main, referrers };
+    },
+  };
+
+  /** Reads by digest, so that a tag that moves meanwhile cannot mix two images; once more by tag where the old one is gone already. */
+  async function readAgreed(request: CopyRequest, digest: Digest): Promise<ManifestNode> {
+    const { store, repository, reference } = request.source;
+    try {
+      return await graphOf(store, repository, digest, request.platforms);
+    } catch (error) {
+      if (isDigest(reference) || !isReplicationError(error, 'not-found')) throw error;
+      return graphOf(store, repository, (await store.resolve(repository, reference, signal)).digest, request.platforms);
+    }
+  }
+}
+
+interface CurrentTarget {
+  readonly digest: Digest;
+  readonly cutFrom: string | undefined;
+}
+
+async function settleBoth<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  const [a, b] = await Promise.allSettled([first, second]);
+  if (a.status === 'rejected') throw a.reason;
+  if (b.status === 'rejected') throw b.reason;
+  return [a.value, b.value];
+}
+
+/** All blobs of a prepared graph, for accounting. */
+export function graphBlobs(graph: PreparedGraph): readonly Descriptor[] {
+  return blobsOf(graph.root);
+}

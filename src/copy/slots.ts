@@ -1,0 +1,74 @@
+/**
+ * Admits work by priority, with one bound over all and one per host, so that a slow host cannot take every slot and
+ * small images (whose manifests can then be written while big ones still move) go first.
+ */
+export interface Slots {
+  /** Runs the work once there is room. Lower priority numbers go first; equal ones in order of arrival. */
+  run<T>(host: string, priority: number, work: () => Promise<T>): Promise<T>;
+}
+
+interface Waiting {
+  readonly host: string;
+  readonly priority: number;
+  readonly order: number;
+  readonly start: () => void;
+}
+
+export function createSlots(total: number, perHost: number): Slots {
+  const waiting: Waiting[] = [];
+  const active = new Map<string, number>();
+  let running = 0;
+  let order = 0;
+
+  const dispatch = (): void => {
+    for (let index = 0; index < waiting.length && running < total;) {
+      const next = waiting[index];
+      if (next === undefined) return;
+      const busy = active.get(next.host) ?? 0;
+      if (busy >= perHost) {
+        index += 1;
+        continue;
+      }
+      waiting.splice(index, 1);
+      active.set(next.host, busy + 1);
+      running += 1;
+      next.start();
+    }
+  };
+
+  const enqueue = (entry: Waiting): void => {
+    // Binary search for the place behind everything that is at least as urgent.
+    let low = 0;
+    let high = waiting.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = waiting[middle];
+      if (
+        other !== undefined &&
+        (other.priority < entry.priority || (other.priority === entry.priority && other.order < entry.order))
+      ) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    waiting.splice(low, 0, entry);
+  };
+
+  return {
+    run<T>(host: string, priority: number, work: () => Promise<T>): Promise<T> {
+      return new Promise<T>((resolve, reject) => {
+        const finish = (): void => {
+          running -= 1;
+          active.set(host, (active.get(host) ?? 1) - 1);
+          dispatch();
+        };
+        const start = (): void => {
+          work().then(resolve, reject).finally(finish);
+        };
+        enqueue({ host, priority, order: order++, start });
+        dispatch();
+      });
+    },
+  };
+}
