@@ -1,0 +1,14 @@
+/** What planning needs to know of a chart. The charts room's own type fits it. */
+export interface ChartContent {
+  readonly name: string;
+  /** Exact version, as the repository writes it. */
+  readonly version: string;
+  /** Chart.yaml. */
+  readonly metadata: { readonly appVersion?: unknown };
+  /** values.yaml. */
+  readonly values: unknown;
+  /** values.yaml as text, for numbers that lose zeros when parsed (`1.10`). */
+  readonly valuesText?: string | undefined;
+  /** By alias where a subchart has one, else by name; by both is fine too. */
+  readonly subcharts: ReadonlyMap<string, ChartContent>;
+}

@@ -1,0 +1,176 @@
+import pLimit from 'p-limit';
+import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
+import { type Origin, type Plan, planVersion, type PlannedChart } from '../../model/plan.ts';
+import { checkTargetRepository, targetReference } from '../../model/target-name.ts';
+import type { ChartContent } from './chart-content.ts';
+import type { ChartEntry, DataFileSet } from './entries.ts';
+import { type ChartImages, declaredImages } from './images.ts';
+import { mapSource } from './mapping.ts';
+import { collisions, gatherImages, type WantedImage } from './planned-images.ts';
+import type { ReplicatedChart, ReplicationResult, UpdatedImage } from './result.ts';
+import { chartTag, chartTarget } from './target-name.ts';
+
+export type { ChartContent } from './chart-content.ts';
+
+export interface EksPlanOptions {
+  /** P: `<registry>/<project>-`, what every target begins with. */
+  readonly prefix: string;
+  /** Finds and reads the chart: exact version for a range, archive checked. Called for several charts at once. */
+  readonly readChart: (entry: ChartEntry, signal: AbortSignal) => Promise<ChartContent>;
+  /** Platforms to copy where the data files name none, as os/architecture[/variant]. */
+  readonly platforms: 'all' | readonly string[];
+  readonly signal: AbortSignal;
+  /** How many charts are read at once. Default 8. */
+  readonly concurrency?: number;
+}
+
+export interface EksPlan {
+  readonly plan: Plan;
+  readonly result: ReplicationResult;
+  /** What the original module writes as `updated_images.json`: each pair once, additional images first. */
+  readonly updatedImages: readonly UpdatedImage[];
+  /** Everything that has to be corrected, of all charts. The rest of the plan holds without it. */
+  readonly problems: readonly ReplicationError[];
+  readonly notices: readonly string[];
+}
+
+interface PlannedEntry {
+  readonly chart: PlannedChart;
+  readonly replicated: ReplicatedChart;
+  readonly images: ChartImages;
+}
+
+/**
+ * Turns data files into what is to be copied and what the EKS module is told. Reads the charts, asks no image registry.
+ * @throws ReplicationError `cancelled` when the signal is aborted; everything else is in `problems`
+ */
+export async function planEks(files: DataFileSet, options: EksPlanOptions): Promise<EksPlan> {
+  const limit = pLimit(options.concurrency ?? 8);
+  const entries = [...files.charts.values()];
+  const outcomes = await Promise.all(entries.map((entry) => limit(() => planChart(entry, options))));
+  if (options.signal.aborted) throw new ReplicationError('cancelled', 'told to stop while the charts were read');
+  const problems: ReplicationError[] = [];
+  const notices: string[] = [];
+  const planned: PlannedEntry[] = [];
+  for (const outcome of outcomes) {
+    if ('problems' in outcome) problems.push(...outcome.problems);
+    else planned.push(outcome);
+  }
+  problems.push(...planned.flatMap(({ images }) => images.problems));
+  notices.push(...planned.flatMap(({ images }) => images.notices));
+  const { wanted, additional } = wantedImages(files, planned, options, problems);
+  problems.push(
+    ...collisions(
+      wanted,
+      planned.map(({ chart }) => chart),
+    ),
+  );
+  notices.push(...wanted.flatMap(subsetNotice));
+  const charts = Object.fromEntries(planned.map(({ chart, replicated }) => [chart.key, replicated]));
+  return {
+    plan: {
+      version: planVersion,
+      job: 'eks',
+      images: gatherImages(wanted),
+      charts: planned.map(({ chart }) => chart).sort((a, b) => compare(a.key, b.key)),
+    },
+    result: { ami: { version: files.amiVersion }, charts, additional_images: additional },
+    updatedImages: distinct(wanted.map(({ source, target }) => ({ src: source, target }))),
+    problems,
+    notices: [...new Set(notices)],
+  };
+}
+
+async function planChart(
+  entry: ChartEntry,
+  options: EksPlanOptions,
+): Promise<PlannedEntry | { readonly problems: readonly ReplicationError[] }> {
+  try {
+    options.signal.throwIfAborted();
+    const repository = chartTarget(options.prefix, entry.repository, entry.name);
+    const content = await options.readChart(entry, options.signal);
+    const images = declaredImages(entry, content, options.prefix);
+    return {
+      chart: {
+        kind: 'chart',
+        key: entry.key,
+        name: entry.name,
+        version: content.version,
+        repository: entry.repository,
+        target: `${repository}:${chartTag(content.version)}`,
+        values: images.values,
+        origins: [entry.origin],
+      },
+      replicated: {
+        helm: {
+          name: entry.name,
+          version: content.version,
+          repository: `oci://${repository}`,
+          srcRepository: entry.repository,
+        },
+        values: images.values,
+      },
+      images,
+    };
+  } catch (error) {
+    const errors: readonly unknown[] = error instanceof ReplicationErrors ? error.errors : [error];
+    return { problems: errors.map((each) => placed(each, entry.origin, `${entry.name} ${entry.version}`)) };
+  }
+}
+
+/** The error with the place in the data files that led to it. */
+function placed(error: unknown, origin: Origin, reference?: string): ReplicationError {
+  const problem = toReplicationError(error, { reference });
+  return new ReplicationError(problem.code, `${placeOf(origin)}: ${problem.message}`, { cause: error }).with(problem);
+}
+
+/** All images in the order of updated_images.json: additional ones first, then chart by chart. */
+function wantedImages(
+  files: DataFileSet,
+  planned: readonly PlannedEntry[],
+  options: EksPlanOptions,
+  problems: ReplicationError[],
+): { readonly wanted: readonly WantedImage[]; readonly additional: Readonly<Record<string, string>> } {
+  const wanted: WantedImage[] = [];
+  const additional: [string, string][] = [];
+  const want = (reference: string, origin: Origin, platforms: readonly string[] | undefined): void => {
+    try {
+      const target = targetReference(options.prefix, reference);
+      checkTargetRepository(target);
+      const source = mapSource(reference, files.dockerMappings);
+      wanted.push({ source, target, origin, platforms: platforms ?? options.platforms });
+    } catch (error) {
+      problems.push(placed(error, origin));
+    }
+  };
+  for (const [name, { reference, origin }] of files.additionalImages) {
+    want(reference, origin, files.platforms);
+    additional.push([name, targetReference(options.prefix, reference)]);
+  }
+  for (const { chart, images } of planned) {
+    const platforms = files.charts.get(chart.key)?.platforms;
+    for (const image of images.images) want(image.reference, image.origin, platforms);
+  }
+  return { wanted, additional: Object.fromEntries(additional) };
+}
+
+/** A subset of the platforms is a new index, with another digest than the one that the values ask for. */
+function subsetNotice({ source, platforms, origin }: WantedImage): readonly string[] {
+  if (platforms === 'all' || !source.includes('@')) return [];
+  return [
+    `${placeOf(origin)}: ${source} is pinned by digest, and copying only ${platforms.join(', ')} gives an index another digest: ` +
+      'declare `remove` for the digest, or copy all platforms of it',
+  ];
+}
+
+function distinct(images: readonly UpdatedImage[]): readonly UpdatedImage[] {
+  return [...new Map(images.map((image) => [`${image.src} ${image.target}`, image])).values()];
+}
+
+function placeOf(origin: Origin): string {
+  return `${origin.file ?? ''}:${origin.line ?? 0}: ${origin.path}`;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,172 @@
+import {
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type Scalar,
+  visit,
+} from 'yaml';
+import type { z } from 'zod';
+import { ReplicationError, ReplicationErrors } from '../../model/errors.ts';
+import { nearestHint } from './nearest.ts';
+
+/** A parsed YAML file that still knows on which line each key stands. */
+export interface YamlFile {
+  /** As messages name it. */
+  readonly path: string;
+  readonly content: unknown;
+  /** Line (from 1) of a key, or of the nearest one above it that is written in the file. */
+  lineOf(keys: readonly PropertyKey[]): number;
+}
+
+/** Below these keys numbers stay numbers; everywhere else a number is text that somebody forgot to quote. */
+const freeForm = new Set<unknown>(['values', 'profiles']);
+
+/**
+ * Parses YAML 1.2 with merge keys (`<<`). Numbers become the text they are written as (`version: 1.30` is "1.30", not
+ * 1.3), except inside `values` and `profiles`. @throws ReplicationErrors `configuration`, one per syntax error
+ */
+export function parseYamlFile(path: string, text: string): YamlFile {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, merge: true, prettyErrors: false });
+  if (document.errors.length > 0) {
+    throw new ReplicationErrors(
+      document.errors.map((error) => {
+        const { line } = lineCounter.linePos(error.pos[0]);
+        return new ReplicationError('configuration', `${path}:${line}: is no valid YAML: ${error.message}`, {
+          reference: path,
+          remedy: 'correct the file; values with special characters need quotes',
+        });
+      }),
+    );
+  }
+  visit(document, {
+    Pair: (_, pair) => (isScalar(pair.key) && freeForm.has(pair.key.value) ? visit.SKIP : undefined),
+    Scalar: (_, scalar) => {
+      if (typeof scalar.value === 'number') scalar.value = numberText(scalar);
+    },
+  });
+  const line = (node: Node | undefined): number => lineCounter.linePos(node?.range?.[0] ?? 0).line;
+  return {
+    path,
+    content: toPlain(path, document),
+    lineOf: (keys) => line(deepestNode(document.contents ?? undefined, keys)),
+  };
+}
+
+/** A number as it is written in the file. */
+export function numberText(scalar: Scalar): string {
+  return scalar.source ?? String(scalar.value);
+}
+
+function toPlain(path: string, document: { toJS(): unknown }): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    // An alias without anchor, or aliases that multiply without bound.
+    throw new ReplicationError('configuration', `${path}: is no valid YAML: ${String(error)}`, { cause: error });
+  }
+}
+
+/** The key node (for maps) or item (for lists) at a path, as deep as the file has it. */
+function deepestNode(root: Node | undefined, keys: readonly PropertyKey[]): Node | undefined {
+  let found = root;
+  let current = root;
+  for (const key of keys) {
+    if (isMap(current)) {
+      const pair = current.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      if (pair === undefined || !isNode(pair.key)) return found;
+      found = pair.key;
+      current = isNode(pair.value) ? pair.value : undefined;
+    } else if (isSeq(current) && typeof key === 'number') {
+      const item: unknown = current.items[key];
+      if (!isNode(item)) return found;
+      found = item;
+      current = item;
+    } else {
+      return found;
+    }
+    if (isAlias(current)) return found;
+  }
+  return found;
+}
+
+/**
+ * Parses the content by a schema, or collects every violation with file, line and key.
+ * @param knownKeysAt the keys that are allowed at a place, for hints
+ */
+export function validate<T>(
+  file: YamlFile,
+  schema: z.ZodType<T>,
+  knownKeysAt: (path: readonly PropertyKey[]) => readonly string[],
+): { readonly data: T } | { readonly problems: readonly ReplicationError[] } {
+  const parsed = schema.safeParse(file.content);
+  if (parsed.success) return { data: parsed.data };
+  return {
+    problems: parsed.error.issues.flatMap((issue) => {
+      if (issue.code !== 'unrecognized_keys') return [problemAt(file, issue.path, wording(issue, file.content))];
+      return issue.keys.map((key) =>
+        problemAt(
+          file,
+          [...issue.path, key],
+          `unknown key${nearestHint(key, knownKeysAt(issue.path), 'nearest known key')}`,
+        ),
+      );
+    }),
+  };
+}
+
+/** One problem, worded `file:line: key.path: what is wrong`. */
+export function problemAt(
+  file: YamlFile,
+  keys: readonly PropertyKey[],
+  what: string,
+  remedy?: string,
+): ReplicationError {
+  const where = keys.length === 0 ? '' : ` ${keys.map(String).join('.')}:`;
+  return new ReplicationError('configuration', `${file.path}:${file.lineOf(keys)}:${where} ${what}`, {
+    reference: file.path,
+    remedy: remedy ?? 'correct the data file; README-DATAFILES.md has all keys',
+  });
+}
+
+function wording(issue: z.core.$ZodIssue, content: unknown): string {
+  if (issue.code === 'invalid_type') {
+    const found = kindOf(valueAt(content, issue.path));
+    return found === 'nothing'
+      ? 'is missing'
+      : `expected ${expectedNames[issue.expected] ?? issue.expected}, found ${found}`;
+  }
+  if (issue.code === 'invalid_value') return `must be ${issue.values.map(String).join(' or ')}`;
+  if (issue.code === 'invalid_union') return 'has a value that neither JSON nor YAML 1.2 knows';
+  return issue.message;
+}
+
+const expectedNames: Readonly<Record<string, string>> = {
+  string: 'text',
+  object: 'a map',
+  record: 'a map',
+  array: 'a list',
+  boolean: 'true or false',
+};
+
+/** What a value is, in words for people. */
+export function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a map';
+  return typeof value === 'string' ? 'text' : `the ${typeof value} ${JSON.stringify(value)}`;
+}
+
+function valueAt(content: unknown, path: readonly PropertyKey[]): unknown {
+  let value = content;
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null) return undefined;
+    value = Reflect.get(value, key);
+  }
+  return value;
+}
