@@ -39,7 +39,7 @@ export async function copyArtifacts(requests: readonly CopyRequest[], options: C
   counters.artifactsTotal += requests.length;
   const spool = createSpool(options.spoolDirectory, options.spoolBytes ?? 4 * 2 ** 30);
   const mover = createBlobMover({
-    slots: createSlots(options.transfers ?? 24, options.transfersPerHost ?? 16),
+    slots: createSlots(options.transfers ?? 24, options.transfersPerHost ?? 16, options.admission),
     spool,
     counters,
     signal: options.signal,
@@ -89,6 +89,7 @@ async function copyAll(requests: readonly CopyRequest[], run: Run): Promise<read
         > => {
           try {
             options.signal.throwIfAborted();
+            options.admission?.throwIfAborted();
             const result = await preparer.prepare(request);
             if (result.kind === 'copy') return { request, prepared: result };
             return {
@@ -330,7 +331,9 @@ function entryFor(content: ManifestContent): Record<string, unknown> {
 }
 
 function asError(error: unknown, run: Run): ReplicationError {
-  if (run.options.signal.aborted && !isReplicationError(error)) return toReplicationError(run.options.signal.reason);
+  for (const stop of [run.options.signal, run.options.admission]) {
+    if (stop?.aborted === true && !isReplicationError(error)) return toReplicationError(stop.reason);
+  }
   return toReplicationError(error);
 }
 

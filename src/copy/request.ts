@@ -34,6 +34,8 @@ export interface CopyOptions {
   readonly reporter: Reporter;
   readonly counters: ProgressCounters;
   readonly signal: AbortSignal;
+  /** Once aborted, nothing new is begun, while what is under way may end; the reason becomes the failure of what is left. */
+  readonly admission?: AbortSignal;
   /** Folder for blobs that several repositories need; created when needed, emptied afterwards. */
   readonly spoolDirectory: string;
   /** Bytes that the spool may take on disk. Default 4 GiB; a blob that does not fit is read again from its source. */

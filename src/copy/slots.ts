@@ -1,3 +1,5 @@
+import { toReplicationError } from '../model/errors.ts';
+
 /**
  * Admits work by priority, with one bound over all and one per host, so that a slow host cannot take every slot and
  * small images (whose manifests can then be written while big ones still move) go first.
@@ -14,7 +16,8 @@ interface Waiting {
   readonly start: () => void;
 }
 
-export function createSlots(total: number, perHost: number): Slots {
+/** @param admission once aborted, work that has not started fails with its reason */
+export function createSlots(total: number, perHost: number, admission?: AbortSignal): Slots {
   const waiting: Waiting[] = [];
   const active = new Map<string, number>();
   let running = 0;
@@ -64,7 +67,8 @@ export function createSlots(total: number, perHost: number): Slots {
           dispatch();
         };
         const start = (): void => {
-          work().then(resolve, reject).finally(finish);
+          const begun = admission?.aborted === true ? Promise.reject<T>(toReplicationError(admission.reason)) : work();
+          begun.then(resolve, reject).finally(finish);
         };
         enqueue({ host, priority, order: order++, start });
         dispatch();
