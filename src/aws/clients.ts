@@ -1,0 +1,117 @@
+import type { ECR } from '@aws-sdk/client-ecr';
+import type { S3 } from '@aws-sdk/client-s3';
+import type { SecretsManager } from '@aws-sdk/client-secrets-manager';
+import type { STS } from '@aws-sdk/client-sts';
+import type { NetworkSettings } from '../model/network.ts';
+import type { SecretMask } from '../model/secrets.ts';
+import { awsError } from './errors.ts';
+import { requestHandler } from './handler.ts';
+import type { AwsCall, AwsService } from './permissions.ts';
+
+export interface AwsOptions {
+  readonly network: NetworkSettings;
+  readonly region: string;
+  readonly mask: SecretMask;
+  /** Told about every call before it is made; the IAM test compares them with modulestack.yaml. */
+  readonly record?: ((call: AwsCall) => void) | undefined;
+  /** Address buckets as path instead of as host name: for an S3 stand-in that is reached by name. */
+  readonly s3PathStyle?: boolean | undefined;
+}
+
+/**
+ * The AWS clients of a run. Each SDK package is loaded and its client built on first use, once per region. Credentials
+ * and AWS_ENDPOINT_URL[_<SERVICE>] come from where the SDK finds them itself. Everything thrown is a ReplicationError.
+ */
+export interface Aws {
+  readonly region: string;
+  readonly mask: SecretMask;
+  ecr(region?: string): Promise<ECR>;
+  s3(): Promise<S3>;
+  secretsManager(): Promise<SecretsManager>;
+  sts(): Promise<STS>;
+  /** Ends idle connections. */
+  close(): Promise<void>;
+}
+
+/** Standard mode: exponential back-off with jitter and a retry quota (AWS SDKs reference guide, "Retry behavior"). */
+const retry = { retryMode: 'standard', maxAttempts: 5 } as const;
+
+export function createAws(options: AwsOptions): Aws {
+  const { network, region, mask } = options;
+  const handler = lazy(() => requestHandler(network));
+  const settings = async (inRegion: string) => ({ region: inRegion, requestHandler: await handler(), ...retry });
+  const watch = watcher(options);
+  const registries = new Map<string, Promise<ECR>>();
+
+  const newEcr = async (inRegion: string): Promise<ECR> => {
+    const { ECR: Client } = await import('@aws-sdk/client-ecr');
+    const client = new Client(await settings(inRegion));
+    client.middlewareStack.add((next, context) => watch('ecr', inRegion, next, context), placement);
+    return client;
+  };
+  return {
+    region,
+    mask,
+    ecr: (inRegion = region) => {
+      const client = registries.get(inRegion) ?? newEcr(inRegion);
+      registries.set(inRegion, client);
+      return client;
+    },
+    s3: lazy(async () => {
+      const { S3: Client } = await import('@aws-sdk/client-s3');
+      const client = new Client({ ...(await settings(region)), forcePathStyle: options.s3PathStyle ?? false });
+      client.middlewareStack.add((next, context) => watch('s3', region, next, context), placement);
+      return client;
+    }),
+    secretsManager: lazy(async () => {
+      const { SecretsManager: Client } = await import('@aws-sdk/client-secrets-manager');
+      const client = new Client(await settings(region));
+      client.middlewareStack.add((next, context) => watch('secretsmanager', region, next, context), placement);
+      return client;
+    }),
+    sts: lazy(async () => {
+      const { STS: Client } = await import('@aws-sdk/client-sts');
+      const client = new Client(await settings(region));
+      client.middlewareStack.add((next, context) => watch('sts', region, next, context), placement);
+      return client;
+    }),
+    close: async () => {
+      (await handler()).destroy();
+    },
+  };
+}
+
+const placement = { step: 'initialize', priority: 'high', name: 'imageReplicationErrors' } as const;
+
+/** A middleware around everything the SDK does for a call, retries included: records the call and maps what it throws. */
+function watcher({ record, mask }: AwsOptions) {
+  return <Args extends { readonly input: unknown }, Output>(
+    service: AwsService,
+    region: string,
+    next: (args: Args) => Promise<Output>,
+    context: { readonly commandName?: string },
+  ) => {
+    return async (args: Args): Promise<Output> => {
+      const operation = (context.commandName ?? 'unknown').replace(/Command$/, '');
+      const call: AwsCall = { service, operation, input: args.input };
+      record?.(call);
+      try {
+        return await next(args);
+      } catch (error) {
+        throw awsError(error, { call, region, mask });
+      }
+    };
+  };
+}
+
+/** Runs the maker on first use and gives every caller the same promise; a failure is tried again by the next caller. */
+function lazy<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
+  };
+}
