@@ -1,0 +1,164 @@
+import { access, constants, writeFile } from 'node:fs/promises';
+import { delimiter, isAbsolute, join } from 'node:path';
+import semver from 'semver';
+import { ReplicationError } from '../model/errors.ts';
+import type { Downloads } from './downloads.ts';
+import { installHelm } from './helm-install.ts';
+import { runHelm, withHelmHome } from './helm-process.ts';
+
+/** A helm binary that runs on this machine. */
+export interface Helm {
+  readonly path: string;
+  /** `3.21.4`. A helm built from its Go module without link flags knows only `3.21.0`. */
+  readonly version: string;
+}
+
+export interface EnsureHelmOptions {
+  /** Archive to fetch (HelmDistroUrl). Without it a suitable helm on the search path is taken, else the pinned release. */
+  readonly url?: string | undefined;
+  /** Expected sha256 of the archive (HelmDistroChecksum): hex, with or without `sha256:`. */
+  readonly checksum?: string | undefined;
+  /** Folders to look for helm in, as in PATH. */
+  readonly searchPath: string;
+  /** Where fetched binaries are kept: `<cacheDirectory>/<sha256 of the archive>/helm`. */
+  readonly cacheDirectory: string;
+  readonly downloads: Downloads;
+  /** As `process.platform` and `process.arch`. */
+  readonly platform: string;
+  readonly arch: string;
+  readonly signal: AbortSignal;
+  /** Takes warnings: an archive that nothing vouches for, an unsuitable helm on the path. */
+  readonly notice: (message: string) => void;
+}
+
+/** OCI support is general from helm 3.8 on (https://helm.sh/blog/storing-charts-in-oci/). */
+const oldestHelm = '3.8.0';
+
+/**
+ * Finds or fetches helm. A fetched archive is checked against the given checksum, the `.sha256sum` beside it or the
+ * digests of known releases, unpacked without trust, and kept for the next run.
+ * @throws ReplicationError `corrupt` for a wrong digest, `refused` for a hostile archive or one for another platform,
+ *   `unauthorized`/`denied` naming the secret's parameters, `not-found`, `unsupported`, `configuration`, `storage`
+ */
+export async function ensureHelm(options: EnsureHelmOptions): Promise<Helm> {
+  if (options.url === undefined) {
+    const found = await findOnPath(options);
+    if (found !== undefined) return found;
+  }
+  const path = await installHelm(options);
+  const version = await helmVersion(path, options.signal);
+  if (semver.gte(version, oldestHelm)) return { path, version };
+  throw new ReplicationError('unsupported', `the helm from ${options.url ?? 'get.helm.sh'} is version ${version}`, {
+    remedy: `point HelmDistroUrl at helm ${oldestHelm} or newer`,
+  });
+}
+
+async function findOnPath(options: EnsureHelmOptions): Promise<Helm | undefined> {
+  for (const folder of options.searchPath.split(delimiter)) {
+    if (!isAbsolute(folder)) continue;
+    const path = join(folder, 'helm');
+    try {
+      await access(path, constants.X_OK);
+    } catch {
+      continue;
+    }
+    try {
+      const version = await helmVersion(path, options.signal);
+      if (semver.gte(version, oldestHelm)) return { path, version };
+      options.notice(`${path} is helm ${version}, older than ${oldestHelm}: another one is used`);
+    } catch (error) {
+      options.signal.throwIfAborted();
+      options.notice(`${path} is not used: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return undefined;
+}
+
+/** Asks a helm binary for its version. @throws ReplicationError `unsupported` when the answer is no version */
+export async function helmVersion(path: string, signal: AbortSignal): Promise<string> {
+  const args = ['version', '--short', '--client'];
+  // helm 4 has dropped --client, which helm 2 needs in order not to ask a cluster; neither is an error that matters.
+  const exit = await withHelmHome(async (home) => {
+    const run = { timeoutMs: 30_000, maxOutputBytes: 64 * 1024, signal, home };
+    const first = await runHelm(path, { ...run, args });
+    return first.code === 0 ? first : runHelm(path, { ...run, args: args.slice(0, 2) });
+  });
+  const match = /v(\d+)\.(\d+)(?:\.(\d+))?/.exec(exit.stdout);
+  if (exit.code === 0 && match !== null) return `${match[1] ?? '0'}.${match[2] ?? '0'}.${match[3] ?? '0'}`;
+  const answer = (exit.stderr || exit.stdout).trim().slice(0, 200);
+  throw new ReplicationError('unsupported', `${path} does not say its helm version: ${answer}`);
+}
+
+export interface HelmTemplateOptions {
+  /** Path of a chart folder or archive, or the archive itself. */
+  readonly chart: string | Uint8Array;
+  readonly releaseName: string;
+  readonly namespace: string;
+  /** Kubernetes version to render for, such as `1.34` or `1.34.0`. */
+  readonly kubeVersion: string;
+  /** Further API versions that templates may ask for (`.Capabilities.APIVersions`). */
+  readonly apiVersions?: readonly string[];
+  /** Values files, later ones win. */
+  readonly valuesFiles?: readonly string[];
+  /** Values merged after the files, in order. */
+  readonly values?: readonly Readonly<Record<string, unknown>>[];
+  readonly includeCrds?: boolean;
+  /** Default 120 s. */
+  readonly timeoutMs?: number;
+  /** Default 64 MiB. */
+  readonly maxOutputBytes?: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Renders a chart as `helm template` does, hooks and tests included, in a sandboxed environment (helm-process.ts).
+ * @returns the manifests as one YAML stream with `# Source:` comments
+ * @throws ReplicationError `configuration` with helm's own words when the chart refuses its values or the version,
+ *   `refused` at the time or output limit, `cancelled`
+ */
+export async function helmTemplate(helm: Helm, options: HelmTemplateOptions): Promise<string> {
+  return withHelmHome(async (home) => {
+    const chart = typeof options.chart === 'string' ? options.chart : join(home, 'chart.tgz');
+    if (typeof options.chart !== 'string') await writeFile(chart, options.chart, { mode: 0o600 });
+    const files = [...(options.valuesFiles ?? [])];
+    for (const [number, values] of (options.values ?? []).entries()) {
+      const file = join(home, `values-${number}.json`);
+      await writeFile(file, JSON.stringify(values), { mode: 0o600 });
+      files.push(file);
+    }
+    const args = [
+      'template',
+      options.releaseName,
+      chart,
+      `--namespace=${options.namespace}`,
+      `--kube-version=${options.kubeVersion}`,
+      ...(options.apiVersions ?? []).map((version) => `--api-versions=${version}`),
+      ...files.flatMap((file) => ['--values', file]),
+      ...(options.includeCrds === true ? ['--include-crds'] : []),
+    ];
+    const exit = await runHelm(helm.path, {
+      args,
+      timeoutMs: options.timeoutMs ?? 120_000,
+      maxOutputBytes: options.maxOutputBytes ?? 64 * 1024 * 1024,
+      signal: options.signal,
+      home,
+    });
+    if (exit.code === 0) return exit.stdout;
+    throw new ReplicationError('configuration', `helm cannot render the chart: ${reasonOf(exit.stderr, home)}`, {
+      remedy: 'give the values that the chart asks for under "values" of its entry in the data file',
+    });
+  });
+}
+
+/** What helm said, without its warnings, advice and our temporary paths; at most 2,000 characters. */
+function reasonOf(stderr: string, home: string): string {
+  const said = stderr
+    .replaceAll(`${home}/`, '')
+    .split('\n')
+    .filter(
+      (line) => line.trim() !== '' && !/^(?:WARNING:|walk\.go|coalesce\.go|Use --debug flag|level=WARN)/.test(line),
+    )
+    .join('\n')
+    .replace(/^Error: /, '');
+  return said === '' ? 'it gave no reason' : said.slice(0, 2000);
+}
