@@ -1,0 +1,179 @@
+import { z } from 'zod';
+import { type Digest, digestAlgorithm, digestHex } from '../model/digest.ts';
+import { isReplicationError, ReplicationError } from '../model/errors.ts';
+import { type Descriptor, parseManifest } from '../model/manifest.ts';
+import { mediaTypes } from '../model/media-types.ts';
+import { wordsOf } from './answer-errors.ts';
+import type { RegistryClient, RegistryRequest } from './client.ts';
+import type { Answer } from './exchange.ts';
+import { mediaTypeOf } from './headers.ts';
+import { nextLink } from './link.ts';
+import { readManifest } from './manifests.ts';
+
+/** OCI distribution-spec v1.1 "Listing Tags" and "Listing Referrers". */
+
+/** Longest page, in bytes; a page has at most 1,000 tags, but registries have been seen to send all at once. */
+const maxPageBytes = 32 * 1024 * 1024;
+/** More pages than any registry needs: a registry whose pages lead in a circle must not hold us forever. */
+const maxPages = 10_000;
+
+const TagList = z.object({ tags: z.array(z.string()).nullish() });
+
+export interface TagPage {
+  readonly tags: readonly string[];
+  /** Address of the next page, where there is one. */
+  readonly next: URL | undefined;
+}
+
+/** All tags, each once, in the registry's order. */
+export async function listTags(
+  client: RegistryClient,
+  repository: string,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const tags = new Set<string>();
+  let page = await tagPage(client, repository, undefined, signal);
+  for (let count = 1; ; count += 1) {
+    for (const tag of page.tags) tags.add(tag);
+    if (page.next === undefined || count >= maxPages) return [...tags];
+    page = await tagPage(client, repository, page.next, signal);
+  }
+}
+
+/** One page of tags. */
+export async function tagPage(
+  client: RegistryClient,
+  repository: string,
+  address: URL | undefined,
+  signal: AbortSignal,
+): Promise<TagPage> {
+  const request: RegistryRequest = {
+    method: 'GET',
+    // ECR answers 405 to more than 1,000 (go-containerregistry#681).
+    path: address ?? `/v2/${repository}/tags/list?n=1000`,
+    repository,
+    actions: 'pull',
+    headers: { accept: 'application/json' },
+    requestClass: 'get',
+    what: `tags of ${repository}`,
+    limit: maxPageBytes,
+    signal,
+  };
+  const answer = await client.send(request);
+  if (answer.status !== 200) throw client.fail(answer, request);
+  const parsed = TagList.safeParse(jsonOf(answer));
+  if (!parsed.success || answer.cut) throw nonsense(client, request);
+  return { tags: parsed.data.tags ?? [], next: nextPage(client, answer, request) };
+}
+
+/** Whether a registry has the referrers API; one per registry, learned from its answers. */
+export interface ReferrersSupport {
+  absent: boolean;
+}
+
+/** Manifests that refer to a digest, by the API or by the fallback tag ("Unavailable Referrers API"). */
+export async function listReferrers(
+  client: RegistryClient,
+  support: ReferrersSupport,
+  repository: string,
+  digest: Digest,
+  signal: AbortSignal,
+  fallbackTagAbsent: boolean,
+): Promise<readonly Descriptor[]> {
+  const found = support.absent ? undefined : await referrersByApi(client, support, repository, digest, signal);
+  if (found !== undefined) return found;
+  return fallbackTagAbsent ? [] : referrersByTag(client, repository, digest, signal);
+}
+
+/** Answers to the API's address of registries that do not know it: 404 by the specification, others as seen. */
+const unknownApi = new Set([400, 401, 403, 404, 405, 406, 501]);
+
+async function referrersByApi(
+  client: RegistryClient,
+  support: ReferrersSupport,
+  repository: string,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<readonly Descriptor[] | undefined> {
+  const referrers: Descriptor[] = [];
+  let path: string | URL | undefined = `/v2/${repository}/referrers/${digest}`;
+  for (let count = 0; path !== undefined && count < maxPages; count += 1) {
+    const request: RegistryRequest = {
+      method: 'GET',
+      path,
+      repository,
+      actions: 'pull',
+      headers: { accept: mediaTypes.ociIndex },
+      requestClass: 'get',
+      what: `referrers of ${repository}@${digest}`,
+      limit: maxPageBytes,
+      signal,
+    };
+    const answer: Answer = await client.send(request);
+    if (answer.status !== 200) {
+      if (!unknownApi.has(answer.status)) throw client.fail(answer, request);
+      const sure = answer.status === 404 || answer.status === 405 || answer.status === 501;
+      if (sure && !wordsOf(answer, client.transport.mask).codes.includes('NAME_UNKNOWN')) support.absent = true;
+      return undefined;
+    }
+    const page = pageOf(answer);
+    if (page === undefined) return undefined;
+    referrers.push(...page);
+    path = nextPage(client, answer, request);
+  }
+  return referrers;
+}
+
+/** `undefined`: not an index at all, such as the web page that some servers send for any address. */
+function pageOf(answer: Answer): readonly Descriptor[] | undefined {
+  if (mediaTypeOf(answer.headers)?.includes('json') !== true) return undefined;
+  const manifest = parseManifest(answer.bytes, mediaTypes.ociIndex);
+  return manifest.kind === 'index' ? manifest.manifests : undefined;
+}
+
+async function referrersByTag(
+  client: RegistryClient,
+  repository: string,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<readonly Descriptor[]> {
+  try {
+    const { bytes, descriptor } = await readManifest(client, repository, fallbackTag(digest), signal);
+    const manifest = parseManifest(bytes, descriptor.mediaType);
+    return manifest.kind === 'index' ? manifest.manifests : [];
+  } catch (error) {
+    if (isReplicationError(error, 'not-found')) return [];
+    throw error;
+  }
+}
+
+/** OCI distribution-spec v1.1 "Referrers Tag Schema": algorithm cut to 32 characters, hex to 64. */
+export function fallbackTag(digest: Digest): string {
+  return `${digestAlgorithm(digest)}-${digestHex(digest).slice(0, 64)}`;
+}
+
+function nextPage(client: RegistryClient, answer: Answer, request: RegistryRequest): URL | undefined {
+  const link = nextLink(answer.headers['link']);
+  if (link === undefined || link === '') return undefined;
+  if (!URL.canParse(link, answer.url.href)) throw nonsense(client, request);
+  const next = new URL(link, answer.url);
+  // Registries behind a proxy write their inner address: the path is right, the host is the one that we know.
+  const known = new URL(`${next.pathname}${next.search}`, answer.url);
+  if (known.href === answer.url.href) throw nonsense(client, request);
+  return known;
+}
+
+function jsonOf(answer: Answer): unknown {
+  try {
+    return JSON.parse(answer.bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function nonsense(client: RegistryClient, request: RegistryRequest): ReplicationError {
+  return new ReplicationError('corrupt', `${client.host} answered with something that is no list (${request.what})`, {
+    host: client.host,
+    reference: `${client.host}/${request.repository}`,
+  });
+}

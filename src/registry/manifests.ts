@@ -1,0 +1,179 @@
+import { type Digest, digestAlgorithm, digestOf, isDigest } from '../model/digest.ts';
+import { type ErrorCode, ReplicationError } from '../model/errors.ts';
+import { type Descriptor, type ManifestContent, maxManifestBytes } from '../model/manifest.ts';
+import { isImageManifestType, isIndexType, isSchema1Type, manifestAccept, mediaTypes } from '../model/media-types.ts';
+import { type Words, wordsOf } from './answer-errors.ts';
+import type { RegistryClient, RegistryRequest } from './client.ts';
+import type { Answer } from './exchange.ts';
+import { digestHeaderOf, lengthOf, mediaTypeOf } from './headers.ts';
+
+/** OCI distribution-spec v1.1 "Pulling manifests" and "Pushing Manifests", one registry. */
+
+/** Type, digest and size by HEAD; by GET where HEAD says too little. */
+export async function resolveManifest(
+  client: RegistryClient,
+  repository: string,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Descriptor> {
+  const request = manifestRequest('HEAD', repository, reference, signal);
+  const answer = await client.send(request);
+  if (answer.status === 404) throw client.fail(answer, request);
+  if (answer.status === 200) {
+    const digest = digestHeaderOf(answer.headers) ?? (isDigest(reference) ? reference : undefined);
+    const size = lengthOf(answer.headers);
+    const mediaType = mediaTypeOf(answer.headers);
+    // ECR's HEAD had no Docker-Content-Digest once, and proxies drop Content-Length: then the bytes tell.
+    if (digest !== undefined && size !== undefined && mediaType !== undefined && isManifestType(mediaType)) {
+      if (isDigest(reference) && sameAlgorithm(digest, reference) && digest !== reference) throw mismatch(client, repository, reference, digest); // prettier-ignore
+      return { mediaType, digest: isDigest(reference) ? reference : digest, size };
+    }
+  }
+  // A refusal of HEAD has no body; GET says why, or works (405 in front of some registries).
+  return (await readManifest(client, repository, reference, signal)).descriptor;
+}
+
+/** The manifest's bytes, verified. @throws `corrupt` when they are not what was asked for or announced */
+export async function readManifest(
+  client: RegistryClient,
+  repository: string,
+  reference: string,
+  signal: AbortSignal,
+): Promise<ManifestContent> {
+  const request = manifestRequest('GET', repository, reference, signal);
+  const answer = await client.send(request);
+  if (answer.status !== 200) throw client.fail(answer, request);
+  if (answer.cut) {
+    throw new ReplicationError(
+      'corrupt',
+      `${request.what} at ${client.host} is larger than ${maxManifestBytes} bytes`,
+      {
+        host: client.host,
+        reference: nameOf(client, repository, reference),
+      },
+    );
+  }
+  const { bytes } = answer;
+  const expected = isDigest(reference) ? reference : digestHeaderOf(answer.headers);
+  const digest = digestOf(bytes, expected === undefined ? 'sha256' : digestAlgorithm(expected));
+  if (expected !== undefined && digest !== expected) throw mismatch(client, repository, expected, digest);
+  return { descriptor: { mediaType: typeOf(answer), digest, size: bytes.length }, bytes };
+}
+
+/** Writes a manifest under a tag or digest. Safe to repeat: the same bytes under the same name. */
+export async function writeManifest(
+  client: RegistryClient,
+  repository: string,
+  reference: string,
+  content: ManifestContent,
+  signal: AbortSignal,
+): Promise<void> {
+  const { digest, mediaType } = content.descriptor;
+  // A registry computes sha256 unless it is told otherwise (OCI distribution-spec "Pushing Manifests").
+  const told = !isDigest(reference) && digestAlgorithm(digest) !== 'sha256' ? `?digest=${digest}` : '';
+  const request: RegistryRequest = {
+    method: 'PUT',
+    path: `/v2/${repository}/manifests/${reference}${told}`,
+    repository,
+    actions: 'pull,push',
+    headers: { 'content-type': mediaType },
+    requestClass: 'manifest-put',
+    what: `writing manifest ${repository}${isDigest(reference) ? '@' : ':'}${reference}`,
+    body: content.bytes,
+    signal,
+  };
+  const answer = await client.send(request);
+  if (answer.status < 200 || answer.status > 299) {
+    const words = wordsOf(answer, client.transport.mask);
+    throw client.fail(answer, request, writeRefusal(answer.status, words, digest)).with({
+      reference: nameOf(client, repository, reference),
+      digest,
+    });
+  }
+  const stored = digestHeaderOf(answer.headers);
+  if (stored !== undefined && sameAlgorithm(stored, digest) && stored !== digest)
+    throw mismatch(client, repository, digest, stored);
+}
+
+function manifestRequest(
+  method: 'GET' | 'HEAD',
+  repository: string,
+  reference: string,
+  signal: AbortSignal,
+): RegistryRequest {
+  return {
+    method,
+    path: `/v2/${repository}/manifests/${reference}`,
+    repository,
+    actions: 'pull',
+    headers: { accept: manifestAccept.join(', ') },
+    requestClass: method === 'HEAD' ? 'head' : 'get',
+    what: `manifest ${repository}${isDigest(reference) ? '@' : ':'}${reference}`,
+    limit: maxManifestBytes,
+    signal,
+  };
+}
+
+/** What a refused manifest PUT means; `undefined`: what its status says. */
+function writeRefusal(status: number, words: Words, digest: Digest): ErrorCode | undefined {
+  const { codes, text } = words;
+  const said = (pattern: RegExp): boolean => pattern.test(text);
+  // ECR: 400 TAG_INVALID "… cannot be overwritten because the repository is immutable" (moby/buildkit#3776); Harbor: 412.
+  if (said(/immutable|cannot be overwritten/i) || status === 409) return 'conflict';
+  if (codes.some((code) => code === 'MANIFEST_BLOB_UNKNOWN' || code === 'BLOB_UNKNOWN' || code === 'MANIFEST_UNKNOWN'))
+    return 'blob-unknown';
+  // ECR: "Images with digests '[…]' required for pushing image into repository … do not exist" (docker-manifest-create-action#63).
+  if (said(/LayersNotFound|required for pushing image|layers? .*(?:not found|not exist)/i)) return 'blob-unknown';
+  if (status === 401 || status === 403 || status === 404 || status === 429 || status >= 500) return undefined;
+  if (status === 405 || status === 413 || status === 415 || codes.includes('UNSUPPORTED')) return 'unsupported';
+  if (codes.includes('TAG_INVALID')) return 'unsupported';
+  if (said(/unsupported|not supported|media ?type|artifact ?type/i)) return 'unsupported';
+  if (codes.includes('DIGEST_INVALID') && digestAlgorithm(digest) !== 'sha256') return 'unsupported';
+  return 'corrupt';
+}
+
+/** The type that the answer is served with, or that the document says where the answer says nothing. */
+function typeOf(answer: Answer): string {
+  const served = mediaTypeOf(answer.headers);
+  if (served !== undefined && isManifestType(served)) return served;
+  let json: unknown;
+  try {
+    json = JSON.parse(answer.bytes.toString('utf8'));
+  } catch {
+    return served ?? 'application/octet-stream';
+  }
+  if (typeof json !== 'object' || json === null) return served ?? 'application/octet-stream';
+  if ('mediaType' in json && typeof json.mediaType === 'string') return json.mediaType;
+  if ('schemaVersion' in json && json.schemaVersion === 1) return mediaTypes.dockerSchema1Signed;
+  return 'manifests' in json ? mediaTypes.ociIndex : mediaTypes.ociManifest;
+}
+
+/** Whether a media type says something: generic ones (application/json, text/plain, octet-stream) come from misled servers. */
+function isManifestType(mediaType: string): boolean {
+  return (
+    isIndexType(mediaType) ||
+    isImageManifestType(mediaType) ||
+    isSchema1Type(mediaType) ||
+    mediaType.startsWith('application/vnd.')
+  );
+}
+
+function sameAlgorithm(a: Digest, b: Digest): boolean {
+  return digestAlgorithm(a) === digestAlgorithm(b);
+}
+
+function nameOf(client: RegistryClient, repository: string, reference: string): string {
+  return `${client.host}/${repository}${isDigest(reference) ? '@' : ':'}${reference}`;
+}
+
+function mismatch(client: RegistryClient, repository: string, expected: Digest, actual: Digest): ReplicationError {
+  return new ReplicationError(
+    'corrupt',
+    `${client.host}/${repository}: the manifest is ${actual}, expected ${expected}`,
+    {
+      host: client.host,
+      reference: `${client.host}/${repository}@${expected}`,
+      digest: expected,
+    },
+  );
+}

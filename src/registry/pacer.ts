@@ -1,0 +1,251 @@
+import { cancellation } from './cancelled.ts';
+
+/** How a pacer waits and rolls dice; replaced in tests. Times in milliseconds, `now` monotonic. */
+export interface PacerClock {
+  now(): number;
+  /** Calls back once after the delay; returns a function that cancels it. */
+  after(ms: number, callback: () => void): () => void;
+  /** A number in [0, 1). */
+  random(): number;
+}
+
+export const systemClock: PacerClock = {
+  now: () => performance.now(),
+  after: (ms, callback) => {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+  random: () => Math.random(),
+};
+
+export interface PacerOptions {
+  /** Requests under way at once. */
+  readonly concurrency: number;
+  /** A rate that is known beforehand (ECR PutImage: 10 a second, burst 10). Without it the rate starts unlimited and is learned. */
+  readonly rate?: { readonly perSecond: number; readonly burst: number } | undefined;
+  /** First back-off without Retry-After, doubled with each further one, up to `maxMs`; full jitter. */
+  readonly baseMs: number;
+  readonly maxMs: number;
+  readonly clock: PacerClock;
+  /** Told how many requests wait because of a rate limit or a back-off now. */
+  readonly onWaiting?: (count: number) => void;
+}
+
+/** Leave to send one request. Give it back with `release`. */
+export interface Ticket {
+  readonly admittedAt: number;
+  readonly probe: boolean;
+}
+
+interface Waiter {
+  readonly resolve: (ticket: Ticket) => void;
+}
+
+/**
+ * Decides when requests of one class to one host may go: at most `concurrency` at once, at most a known or learned rate,
+ * and none while the host has asked for a pause. After a pause one request probes; the others follow when it succeeds, so
+ * that a limit is never answered with a storm (AWS Builders' Library, "Timeouts, retries, and backoff with jitter").
+ *
+ * A refusal (429) lowers the rate once per round of requests; success raises it again: quickly far below the rate
+ * that was refused, slowly near it.
+ */
+export class Pacer {
+  readonly #options: PacerOptions;
+  readonly #queue: Waiter[] = [];
+  #active = 0;
+  #blockedUntil = 0;
+  #strikes = 0;
+  #probing = false;
+  #lastStrikeAt = Number.NEGATIVE_INFINITY;
+  #cancelWake: (() => void) | undefined;
+  #wakeAt = Number.POSITIVE_INFINITY;
+  #waiting = 0;
+  readonly #bucket: Bucket;
+
+  constructor(options: PacerOptions) {
+    this.#options = options;
+    this.#bucket = new Bucket(options.rate, options.clock.now());
+  }
+
+  /** The rate in requests per second that is in force now; Infinity while no limit is known. */
+  get rate(): number {
+    return this.#bucket.rate;
+  }
+
+  /**
+   * Leave to send one request: at once where nothing stands against it, else a promise. `again` goes before those who
+   * have not tried yet. @throws `cancelled` through the promise when the signal aborts
+   */
+  admit(signal: AbortSignal, again = false): Ticket | Promise<Ticket> {
+    if (signal.aborted) return Promise.reject(cancellation(signal));
+    if (this.#queue.length === 0 && this.#obstacle() === undefined) return this.#ticket();
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        resolve: (ticket) => {
+          signal.removeEventListener('abort', onAbort);
+          resolve(ticket);
+        },
+      };
+      const onAbort = (): void => {
+        const index = this.#queue.indexOf(waiter);
+        if (index >= 0) this.#queue.splice(index, 1);
+        reject(cancellation(signal));
+        this.#pump();
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      if (again) this.#queue.unshift(waiter);
+      else this.#queue.push(waiter);
+      this.#pump();
+    });
+  }
+
+  /** The request's connection is free again. */
+  release(ticket: Ticket): void {
+    this.#active -= 1;
+    if (ticket.probe) this.#probing = false;
+    this.#pump();
+  }
+
+  /** The host answered the request, whatever it said (429 apart). */
+  succeeded(ticket: Ticket): void {
+    this.#bucket.succeeded(this.#options.clock.now());
+    if (ticket.admittedAt < this.#lastStrikeAt || this.#strikes === 0) return;
+    this.#strikes = 0;
+    this.#probing = false;
+    this.#pump();
+  }
+
+  /**
+   * The host asked for less. Requests that were already under way when it did so before count as the same refusal.
+   * @param retryAfterMs what its Retry-After said
+   * @returns how long the class pauses now, and whether this was a new refusal
+   */
+  throttled(ticket: Ticket, retryAfterMs: number | undefined): { readonly pauseMs: number; readonly fresh: boolean } {
+    const now = this.#options.clock.now();
+    const fresh = ticket.admittedAt >= this.#lastStrikeAt;
+    if (fresh) {
+      this.#strikes += 1;
+      this.#lastStrikeAt = now;
+      this.#bucket.refused(now);
+    }
+    const { baseMs, maxMs, clock } = this.#options;
+    const ceiling = Math.min(maxMs, baseMs * 2 ** (this.#strikes - 1));
+    if (fresh || retryAfterMs !== undefined) {
+      // A little jitter on top of Retry-After keeps several processes from coming back in the same instant.
+      const pause =
+        retryAfterMs === undefined ? clock.random() * ceiling : retryAfterMs + clock.random() * Math.min(250, baseMs);
+      this.#blockedUntil = Math.max(this.#blockedUntil, now + pause);
+    }
+    return { pauseMs: Math.max(0, this.#blockedUntil - now), fresh };
+  }
+
+  /** What keeps the next request from going: a time to wait until, or another request's end (`wait`). */
+  #obstacle(): number | 'wait' | undefined {
+    if (this.#active >= this.#options.concurrency) return 'wait';
+    const now = this.#options.clock.now();
+    if (now < this.#blockedUntil) return this.#blockedUntil;
+    if (this.#strikes > 0 && this.#probing) return 'wait';
+    const ready = this.#bucket.readyAt(now);
+    return ready > now ? ready : undefined;
+  }
+
+  #ticket(): Ticket {
+    const now = this.#options.clock.now();
+    const probe = this.#strikes > 0;
+    if (probe) this.#probing = true;
+    this.#active += 1;
+    this.#bucket.take();
+    return { admittedAt: now, probe };
+  }
+
+  #pump(): void {
+    let obstacle: number | 'wait' | undefined;
+    while (this.#queue.length > 0) {
+      obstacle = this.#obstacle();
+      if (obstacle !== undefined) break;
+      this.#queue.shift()?.resolve(this.#ticket());
+    }
+    const limited = typeof obstacle === 'number' || (obstacle === 'wait' && this.#strikes > 0);
+    this.#reportWaiting(limited ? this.#queue.length : 0);
+    if (typeof obstacle === 'number') this.#wakeUpAt(obstacle);
+  }
+
+  #wakeUpAt(due: number): void {
+    if (this.#wakeAt <= due) return;
+    this.#cancelWake?.();
+    this.#wakeAt = due;
+    this.#cancelWake = this.#options.clock.after(Math.max(1, Math.ceil(due - this.#options.clock.now())), () => {
+      this.#wakeAt = Number.POSITIVE_INFINITY;
+      this.#cancelWake = undefined;
+      this.#pump();
+    });
+  }
+
+  #reportWaiting(count: number): void {
+    if (count === this.#waiting) return;
+    this.#waiting = count;
+    this.#options.onWaiting?.(count);
+  }
+}
+
+/** A token bucket whose rate follows what the host takes. */
+class Bucket {
+  rate: number;
+  readonly #ceiling: number;
+  #burst: number;
+  #tokens: number;
+  #filledAt: number;
+  /** Requests taken in this second and in the one before. */
+  #window = { start: 0, count: 0, before: 0 };
+  /** The lowest rate that was refused lately: growth is slow near it. */
+  #refusedRate = Number.POSITIVE_INFINITY;
+
+  constructor(rate: PacerOptions['rate'], now: number) {
+    this.rate = rate?.perSecond ?? Number.POSITIVE_INFINITY;
+    this.#ceiling = this.rate;
+    this.#burst = Math.max(1, rate?.burst ?? 1);
+    this.#tokens = this.#burst;
+    this.#filledAt = now;
+    this.#window.start = now;
+  }
+
+  /** When there is a token: `now` or later. */
+  readyAt(now: number): number {
+    if (this.rate === Number.POSITIVE_INFINITY) return now;
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#filledAt) * this.rate) / 1000);
+    this.#filledAt = now;
+    // A hair's breadth of tolerance: floating point must not cost another timer round.
+    return this.#tokens >= 0.999 ? now : now + ((1 - this.#tokens) * 1000) / this.rate;
+  }
+
+  take(): void {
+    if (this.rate !== Number.POSITIVE_INFINITY) this.#tokens -= 1;
+  }
+
+  succeeded(now: number): void {
+    const aged = now - this.#window.start;
+    if (aged >= 1000) {
+      this.#window = { start: now, count: 0, before: aged < 2000 ? this.#window.count : 0 };
+      this.#grow();
+    }
+    this.#window.count += 1;
+  }
+
+  refused(now: number): void {
+    const measured = Math.max(1, this.#window.count, now - this.#window.start < 1000 ? this.#window.before : 0);
+    this.#refusedRate = Math.min(this.rate, measured);
+    this.rate = Math.max(0.5, this.#refusedRate * 0.7);
+    this.#burst = 1;
+    this.#tokens = 0;
+    this.#filledAt = now;
+  }
+
+  /** Once a second while requests succeed. */
+  #grow(): void {
+    if (this.rate >= this.#ceiling) return;
+    const near = this.rate >= this.#refusedRate * 0.85 && this.rate <= this.#refusedRate * 1.25;
+    this.rate = near ? this.rate + Math.max(0.25, this.#refusedRate * 0.03) : this.rate * 1.5;
+    if (this.rate > 4 * this.#refusedRate) this.rate = this.#ceiling;
+    this.rate = Math.min(this.rate, this.#ceiling);
+  }
+}

@@ -1,0 +1,321 @@
+import { setMaxListeners } from 'node:events';
+import type { Readable } from 'node:stream';
+import { ReplicationError } from '../model/errors.ts';
+import type { NetworkSettings } from '../model/network.ts';
+import { SecretMask } from '../model/secrets.ts';
+import type { ProgressCounters, Reporter } from '../report/events.ts';
+import { cancellation } from './cancelled.ts';
+import { openConnections } from './connections.ts';
+import { type Answer, exchange, type Reading } from './exchange.ts';
+import { networkFailure } from './network-errors.ts';
+import { Pacer, type PacerClock, systemClock, type Ticket } from './pacer.ts';
+import { proxyAuthorization } from './proxy.ts';
+import { retryAfterMs } from './retry-after.ts';
+
+/** Kinds of requests that a host limits apart from each other. */
+export type RequestClass = 'head' | 'get' | 'blob-get' | 'upload-post' | 'blob-put' | 'manifest-put' | 'token' | 'api';
+
+export interface TransportOptions {
+  readonly network: NetworkSettings;
+  readonly reporter: Reporter;
+  readonly counters?: ProgressCounters | undefined;
+  /** Takes secrets out of whatever servers say before it gets into an error. */
+  readonly mask?: SecretMask | undefined;
+  readonly userAgent?: string | undefined;
+  /** Small requests under way to one host, per class (default 32). */
+  readonly requestsPerHost?: number | undefined;
+  /** Blob bodies under way to or from one host, per direction (default 16). */
+  readonly transfersPerHost?: number | undefined;
+  /** Milliseconds: to connect (10,000), without progress before an answer (60,000) and inside a body (60,000). */
+  readonly timeouts?:
+    { readonly connectMs?: number; readonly headersMs?: number; readonly idleMs?: number } | undefined;
+  /** Tries of one request (6), first back-off (400) and longest back-off (20,000) in milliseconds. */
+  readonly retry?: { readonly attempts?: number; readonly baseMs?: number; readonly maxMs?: number } | undefined;
+  /** Replaced in tests. */
+  readonly clock?: PacerClock | undefined;
+}
+
+/** One request, with all that is needed to repeat it where that is safe. */
+export interface TransportRequest {
+  readonly url: URL;
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly requestClass: RequestClass;
+  /** For messages: `manifest library/nginx:1.29`. */
+  readonly what: string;
+  readonly signal: AbortSignal;
+  readonly body?: Uint8Array | Readable | undefined;
+  /** `never`: bodies that cannot be sent again, and probes. */
+  readonly repeat: 'safe' | 'never';
+  /** Longest answer that is kept in memory, in bytes. */
+  readonly limit: number;
+  /** Hands the body of a 200 or 206 out as a stream instead; `expected`: its length in bytes, where it is known. */
+  readonly stream?: { readonly expected?: number | undefined } | undefined;
+}
+
+/** Requests to hosts, with their connections, limits, pauses and repetitions. One per run, shared by everything that speaks HTTP. */
+export interface Transport {
+  readonly network: NetworkSettings;
+  readonly mask: SecretMask;
+  /**
+   * Sends a request, repeating it where that is safe; any HTTP answer that is left after that is returned, not thrown.
+   * @throws `unreachable` when there is no answer, `cancelled`
+   */
+  send(request: TransportRequest): Promise<Answer>;
+  /** Tells the rate that a host is known to take. Counts for the first request of the class on. */
+  limitRate(origin: string, requestClass: RequestClass, rate: { perSecond: number; burst: number }): void;
+  /** Something worth a line: it happens once per cause. */
+  notice(message: string): void;
+  /** Breaks off what is still under way. */
+  close(): Promise<void>;
+}
+
+const defaults = { requestsPerHost: 32, transfersPerHost: 16 };
+/** Statuses after which the same request may succeed (go-containerregistry transport/retry.go; 425 RFC 8470, 522 Cloudflare). */
+const repeatable = new Set([408, 425, 499, 500, 502, 503, 504, 522]);
+/** Refusals for rate's sake do not mean failure: they have a budget of their own. */
+const throttleBudget = { tries: 15, ms: 300_000 };
+/** A committed upload is hashed and stored before it is answered. */
+const uploadAnswerMs = 300_000;
+
+export function createTransport(options: TransportOptions): Transport {
+  return new HttpTransport(options);
+}
+
+class HttpTransport implements Transport {
+  readonly network: NetworkSettings;
+  readonly mask: SecretMask;
+  readonly #options: TransportOptions;
+  readonly #clock: PacerClock;
+  readonly #times: { connectMs: number; headersMs: number; idleMs: number };
+  readonly #retry: { attempts: number; baseMs: number; maxMs: number };
+  readonly #connections;
+  readonly #pacers = new Map<string, Pacer>();
+  readonly #rates = new Map<string, { perSecond: number; burst: number }>();
+  /** Hosts that were still not reached after all tries: further requests to them try once, so that all fail soon together. */
+  readonly #down = new Set<string>();
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    this.network = options.network;
+    this.mask = options.mask ?? new SecretMask();
+    this.#clock = options.clock ?? systemClock;
+    this.#times = { connectMs: 10_000, headersMs: 60_000, idleMs: 60_000, ...options.timeouts };
+    this.#retry = { attempts: 6, baseMs: 400, maxMs: 20_000, ...options.retry };
+    const small = options.requestsPerHost ?? defaults.requestsPerHost;
+    const transfers = options.transfersPerHost ?? defaults.transfersPerHost;
+    this.#connections = openConnections({
+      network: options.network,
+      connectMs: this.#times.connectMs,
+      perOrigin: Math.max(64, small + 2 * transfers),
+    });
+    for (const proxy of [options.network.httpProxy, options.network.httpsProxy]) this.#maskProxy(proxy);
+  }
+
+  async send(request: TransportRequest): Promise<Answer> {
+    const pacer = this.#pacerFor(request.url.origin, request.requestClass);
+    const started = this.#clock.now();
+    // One signal stops a whole run: dozens of requests listen to it at once, which is no leak.
+    setMaxListeners(0, request.signal);
+    let failures = 0;
+    let refusals = 0;
+    for (;;) {
+      const admitted = pacer.admit(request.signal, failures + refusals > 0);
+      const ticket = admitted instanceof Promise ? await admitted : admitted;
+      const attempt = await this.#attempt(request, pacer, ticket);
+      if (attempt.kind === 'refused') {
+        refusals += 1;
+        const spent = this.#clock.now() - started;
+        const over = refusals >= throttleBudget.tries || spent > throttleBudget.ms;
+        if (request.repeat === 'never' || over) return attempt.answer;
+        // The pacer holds the next try back; one line tells of the pause, however many requests it stops.
+        if (attempt.fresh)
+          this.#reportRetry(request, `rate limit (${attempt.answer.status})`, attempt.pauseMs, refusals);
+        continue;
+      }
+      if (attempt.kind === 'answered' && !repeatable.has(attempt.answer.status)) return attempt.answer;
+      failures += 1;
+      const lastTry = request.repeat === 'never' || failures >= this.#attemptsFor(request.url.origin);
+      if (attempt.kind === 'failed') {
+        if (!attempt.transient || lastTry) {
+          if (request.repeat === 'safe' && attempt.transient) this.#down.add(request.url.origin);
+          throw attempt.error;
+        }
+        await this.#pause(request, attempt.error.message, failures);
+      } else {
+        if (lastTry) return attempt.answer;
+        await this.#pause(request, `answer ${attempt.answer.status}`, failures);
+      }
+    }
+  }
+
+  limitRate(origin: string, requestClass: RequestClass, rate: { perSecond: number; burst: number }): void {
+    const key = `${requestClass} ${origin}`;
+    if (!this.#pacers.has(key)) this.#rates.set(key, rate);
+  }
+
+  notice(message: string): void {
+    this.#options.reporter.emit({ type: 'notice', level: 'warning', message });
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.destroy();
+  }
+
+  async #attempt(request: TransportRequest, pacer: Pacer, ticket: Ticket): Promise<Attempt> {
+    const release = once(() => pacer.release(ticket));
+    try {
+      const answer = await this.#exchange(request, release);
+      if (answer.stream === undefined) release();
+      this.#down.delete(request.url.origin);
+      const pause = retryAfterMs(answer.headers['retry-after'], Date.now());
+      if (answer.status === 429 || (answer.status === 503 && pause !== undefined)) {
+        return { kind: 'refused', answer, ...pacer.throttled(ticket, pause) };
+      }
+      pacer.succeeded(ticket);
+      return { kind: 'answered', answer };
+    } catch (error) {
+      release();
+      const failure = networkFailure(error, { host: request.url.host, what: request.what, signal: request.signal });
+      if (failure === undefined) throw error;
+      return { kind: 'failed', error: failure.error, transient: failure.transient };
+    }
+  }
+
+  #exchange(request: TransportRequest, release: () => void): Promise<Answer> {
+    const { counters } = this.#options;
+    const transfer = request.requestClass === 'blob-get' || request.requestClass === 'blob-put';
+    const reading: Reading =
+      request.stream === undefined
+        ? { limit: request.limit }
+        : {
+            limit: request.limit,
+            stream: {
+              expected: request.stream.expected,
+              finished: release,
+              mapError: (error, received) => brokenTransfer(error, received, request),
+              wrongLength: (received) => wrongLength(received, request),
+            },
+          };
+    return exchange(
+      this.#connections.dispatcherFor(request.url),
+      {
+        url: request.url,
+        method: request.method,
+        headers: { 'user-agent': this.#options.userAgent ?? 'image-replication', ...request.headers },
+        body: request.body,
+        signal: request.signal,
+        headersMs: request.body === undefined ? this.#times.headersMs : Math.max(this.#times.headersMs, uploadAnswerMs),
+        idleMs: this.#times.idleMs,
+        onRead: counters !== undefined && transfer ? (bytes) => void (counters.readBytes += bytes) : undefined,
+        onWritten: counters !== undefined && transfer ? (bytes) => void (counters.writtenBytes += bytes) : undefined,
+      },
+      reading,
+    );
+  }
+
+  #attemptsFor(origin: string): number {
+    return this.#down.has(origin) ? 1 : this.#retry.attempts;
+  }
+
+  /** Exponential back-off with full jitter for one request's own failures. */
+  async #pause(request: TransportRequest, reason: string, failures: number): Promise<void> {
+    const ceiling = Math.min(this.#retry.maxMs, this.#retry.baseMs * 2 ** (failures - 1));
+    const ms = this.#clock.random() * ceiling;
+    this.#reportRetry(request, reason, ms, failures);
+    await this.#sleep(ms, request.signal);
+  }
+
+  #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(cancellation(signal));
+        return;
+      }
+      const cancel = this.#clock.after(ms, () => {
+        signal.removeEventListener('abort', onAbort);
+        resolve();
+      });
+      const onAbort = (): void => {
+        cancel();
+        reject(cancellation(signal));
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  #reportRetry(request: TransportRequest, reason: string, ms: number, attempt: number): void {
+    this.#options.reporter.emit({
+      type: 'retry',
+      host: request.url.host,
+      what: request.what,
+      reason,
+      delaySeconds: ms / 1000,
+      attempt,
+    });
+  }
+
+  #pacerFor(origin: string, requestClass: RequestClass): Pacer {
+    const key = `${requestClass} ${origin}`;
+    const known = this.#pacers.get(key);
+    if (known !== undefined) return known;
+    const transfer = requestClass === 'blob-get' || requestClass === 'blob-put';
+    const { counters } = this.#options;
+    const host = new URL(origin).host;
+    let waiting = 0;
+    const pacer = new Pacer({
+      concurrency: transfer
+        ? (this.#options.transfersPerHost ?? defaults.transfersPerHost)
+        : (this.#options.requestsPerHost ?? defaults.requestsPerHost),
+      rate: this.#rates.get(key),
+      baseMs: Math.max(this.#retry.baseMs, 1),
+      maxMs: this.#retry.maxMs,
+      clock: this.#clock,
+      onWaiting: (count) => {
+        counters?.throttled.set(host, Math.max(0, (counters.throttled.get(host) ?? 0) + count - waiting));
+        waiting = count;
+      },
+    });
+    this.#pacers.set(key, pacer);
+    return pacer;
+  }
+
+  #maskProxy(proxy: string | undefined): void {
+    if (proxy === undefined || !URL.canParse(proxy)) return;
+    const url = new URL(proxy);
+    if (proxyAuthorization(url) === undefined) return;
+    this.mask.addBasic(decodeURIComponent(url.username), decodeURIComponent(url.password));
+  }
+}
+
+type Attempt =
+  | { readonly kind: 'answered'; readonly answer: Answer }
+  | { readonly kind: 'refused'; readonly answer: Answer; readonly pauseMs: number; readonly fresh: boolean }
+  | { readonly kind: 'failed'; readonly error: ReplicationError; readonly transient: boolean };
+
+function brokenTransfer(error: Error, received: number, request: TransportRequest): Error {
+  const failure = networkFailure(error, { host: request.url.host, what: request.what, signal: request.signal });
+  if (failure === undefined) return error;
+  if (failure.error.code !== 'unreachable') return failure.error;
+  return new ReplicationError('unreachable', `${failure.error.message}, after ${received} bytes`, {
+    host: request.url.host,
+    cause: error,
+  });
+}
+
+function wrongLength(received: number, request: TransportRequest): Error {
+  const expected = request.stream?.expected ?? 0;
+  const amount = received > expected ? `more than ${expected}` : `${received} of ${expected}`;
+  return new ReplicationError('corrupt', `${request.url.host} sent ${amount} bytes (${request.what})`, {
+    host: request.url.host,
+  });
+}
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    action();
+  };
+}
