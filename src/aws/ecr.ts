@@ -15,6 +15,8 @@ export interface EcrRegistryOptions {
   readonly region?: string | undefined;
   /** Account of the registry, when it is not the caller's own. */
   readonly registryId?: string | undefined;
+  /** The caller's account, where it is known (AWS_ACCOUNT_ID): needed only when the registry's host does not tell it. */
+  readonly accountId?: string | undefined;
   readonly settings: RepositorySettings;
   /** Tags for every repository that is used, the owner tag among them. */
   readonly tags: Tags;
@@ -46,7 +48,7 @@ export async function ecrRegistry(aws: Aws, options: EcrRegistryOptions): Promis
   return {
     host,
     baseUrl: origin,
-    accountId: registryId ?? parseEcrHost(host)?.accountId ?? (await accountId(aws, undefined, signal)),
+    accountId: registryId ?? parseEcrHost(host)?.accountId ?? (await accountId(aws, options.accountId, signal)),
     credentials: {
       credentialFor: async (asked, state) =>
         asked.toLowerCase() === host.toLowerCase() ? (await tokens.current(state)).credential : undefined,
