@@ -69,6 +69,7 @@ export async function tagPage(
 /** Whether a registry has the referrers API; one per registry, learned from its answers. */
 export interface ReferrersSupport {
   absent: boolean;
+  present: boolean;
 }
 
 /** Manifests that refer to a digest, by the API or by the fallback tag ("Unavailable Referrers API"). */
@@ -82,7 +83,7 @@ export async function listReferrers(
 ): Promise<readonly Descriptor[]> {
   const found = support.absent ? undefined : await referrersByApi(client, support, repository, digest, signal);
   if (found !== undefined) return found;
-  return fallbackTagAbsent ? [] : referrersByTag(client, repository, digest, signal);
+  return fallbackTagAbsent ? [] : taggedReferrers(client, repository, fallbackTag(digest), signal);
 }
 
 /** Answers to the API's address of registries that do not know it: 404 by the specification, others as seen. */
@@ -118,6 +119,7 @@ async function referrersByApi(
     }
     const page = pageOf(answer);
     if (page === undefined) return undefined;
+    support.present = true;
     referrers.push(...page);
     path = nextPage(client, answer, request);
   }
@@ -131,14 +133,15 @@ function pageOf(answer: Answer): readonly Descriptor[] | undefined {
   return manifest.kind === 'index' ? manifest.manifests : undefined;
 }
 
-async function referrersByTag(
+/** What the index under a fallback tag lists; empty when there is none. */
+export async function taggedReferrers(
   client: RegistryClient,
   repository: string,
-  digest: Digest,
+  tag: string,
   signal: AbortSignal,
 ): Promise<readonly Descriptor[]> {
   try {
-    const { bytes, descriptor } = await readManifest(client, repository, fallbackTag(digest), signal);
+    const { bytes, descriptor } = await readManifest(client, repository, tag, signal);
     const manifest = parseManifest(bytes, descriptor.mediaType);
     return manifest.kind === 'index' ? manifest.manifests : [];
   } catch (error) {

@@ -5,7 +5,7 @@ import { isImageManifestType, isIndexType, isSchema1Type, manifestAccept, mediaT
 import { type Words, wordsOf } from './answer-errors.ts';
 import type { RegistryClient, RegistryRequest } from './client.ts';
 import type { Answer } from './exchange.ts';
-import { digestHeaderOf, lengthOf, mediaTypeOf } from './headers.ts';
+import { digestHeaderOf, headerOf, lengthOf, mediaTypeOf } from './headers.ts';
 
 /** OCI distribution-spec v1.1 "Pulling manifests" and "Pushing Manifests", one registry. */
 
@@ -60,14 +60,17 @@ export async function readManifest(
   return { descriptor: { mediaType: typeOf(answer), digest, size: bytes.length }, bytes };
 }
 
-/** Writes a manifest under a tag or digest. Safe to repeat: the same bytes under the same name. */
+/**
+ * Writes a manifest under a tag or digest. Safe to repeat: the same bytes under the same name.
+ * @returns whether the registry says that it keeps the manifest as a referrer of its subject (OCI-Subject)
+ */
 export async function writeManifest(
   client: RegistryClient,
   repository: string,
   reference: string,
   content: ManifestContent,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<{ readonly subjectKept: boolean }> {
   const { digest, mediaType } = content.descriptor;
   // A registry computes sha256 unless it is told otherwise (OCI distribution-spec "Pushing Manifests").
   const told = !isDigest(reference) && digestAlgorithm(digest) !== 'sha256' ? `?digest=${digest}` : '';
@@ -93,6 +96,7 @@ export async function writeManifest(
   const stored = digestHeaderOf(answer.headers);
   if (stored !== undefined && sameAlgorithm(stored, digest) && stored !== digest)
     throw mismatch(client, repository, digest, stored);
+  return { subjectKept: headerOf(answer.headers, 'oci-subject') !== undefined };
 }
 
 function manifestRequest(

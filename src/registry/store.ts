@@ -5,6 +5,7 @@ import { missingByHead, openBlob } from './blobs.ts';
 import { RegistryClient } from './client.ts';
 import { listReferrers, listTags, type ReferrersSupport, tagPage } from './listings.ts';
 import { readManifest, resolveManifest, writeManifest } from './manifests.ts';
+import { recordReferrer, type TagQueues } from './referrers-tag.ts';
 import type { Transport } from './transport.ts';
 import { finishUpload, startUpload } from './uploads.ts';
 
@@ -29,7 +30,8 @@ export interface RegistryOptions {
 export function registryStore(transport: Transport, host: string, options: RegistryOptions): WriteStore {
   const client = new RegistryClient(transport, host, options);
   const { control } = options;
-  const support: ReferrersSupport = { absent: false };
+  const support: ReferrersSupport = { absent: false, present: false };
+  const tagQueues: TagQueues = new Map();
   const manifestRate = options.writesPerSecond?.manifest;
   if (manifestRate !== undefined) client.limitRate('manifest-put', manifestRate.rate, manifestRate.burst);
 
@@ -58,7 +60,9 @@ export function registryStore(transport: Transport, host: string, options: Regis
     missingBlobs,
     startUpload: (repository, digest, from, signal) => startUpload(client, repository, digest, from, signal),
     finishUpload: (session, descriptor, body, signal) => finishUpload(client, session, descriptor, body, signal),
-    writeManifest: (repository, reference, content, signal) =>
-      writeManifest(client, repository, reference, content, signal),
+    async writeManifest(repository, reference, content, signal) {
+      const { subjectKept } = await writeManifest(client, repository, reference, content, signal);
+      if (!subjectKept) await recordReferrer(client, support, tagQueues, repository, content, signal);
+    },
   };
 }

@@ -109,9 +109,30 @@ export async function finishUpload(
       throw withDigest(client.fail(answer, request, refusal(answer.status, words, digest)), digest);
     }
     checkStored(client, session.repository, digest, digestHeaderOf(answer.headers));
+  } catch (error) {
+    throw isWrongLength(error) ? wrongLength(client, session, descriptor, error) : error;
   } finally {
     if (stream?.destroyed === false) stream.destroy();
   }
+}
+
+/** undici counts what it sends against Content-Length, and breaks off. */
+function isWrongLength(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH';
+}
+
+function wrongLength(
+  client: RegistryClient,
+  session: UploadSession,
+  { digest, size }: Descriptor,
+  cause: unknown,
+): ReplicationError {
+  return new ReplicationError('corrupt', `the content of ${session.repository}@${digest} is not ${size} bytes long`, {
+    host: client.host,
+    reference: `${client.host}/${session.repository}@${digest}`,
+    digest,
+    cause,
+  });
 }
 
 /** An empty blob: undici wants no stream for it. Waits for the end, so that the stream's own check takes place. */
