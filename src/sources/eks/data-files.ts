@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
 import type { DataFileSet } from './entries.ts';
 import { mergeDataFiles } from './merge.ts';
-import { DefaultFile, knownKeys, VersionFile } from './schema.ts';
+import { DefaultFile, type DefaultFileText, knownKeys, VersionFile, type VersionFileText } from './schema.ts';
 import { parseYamlFile, validate, type YamlFile } from './yaml-file.ts';
 
 export type { ChartEntry, DataFileSet, FieldEntry, ImageEntry, UsedFile } from './entries.ts';
@@ -49,8 +49,8 @@ export async function loadDataFiles(request: {
   };
   const base = await collect(() => findFile(directories, 'default'));
   const version = await collect(() => findFile(directories, eksVersion));
-  const baseData = base && (await collect(() => checkFile(base, DefaultFile, 'default')));
-  const versionData = version && (await collect(() => checkFile(version, VersionFile, 'version')));
+  const baseData = base && (await collect(() => checkDefaultFile(base)));
+  const versionData = version && (await collect(() => checkVersionFile(version)));
   if (baseData && versionData) {
     const merged = mergeDataFiles(eksVersion, baseData, versionData);
     if (merged.problems.length === 0) return merged.set;
@@ -63,6 +63,16 @@ export interface CheckedFile<T> {
   readonly found: FoundFile;
   readonly yaml: YamlFile;
   readonly data: T;
+}
+
+/** @throws ReplicationErrors `configuration` with everything that `default.yaml` may not say */
+export function checkDefaultFile(found: FoundFile): CheckedFile<DefaultFileText> {
+  return checkFile(found, DefaultFile, 'default');
+}
+
+/** @throws ReplicationErrors `configuration` with everything that `<eks-version>.yaml` may not say */
+export function checkVersionFile(found: FoundFile): CheckedFile<VersionFileText> {
+  return checkFile(found, VersionFile, 'version');
 }
 
 function checkFile<T>(found: FoundFile, schema: z.ZodType<T>, kind: 'default' | 'version'): CheckedFile<T> {

@@ -225,7 +225,7 @@ class ImageResolver {
       );
       return;
     }
-    this.#set.set(name, { value, image: image.name });
+    if (before === undefined) this.#set.set(name, { value, image: image.name });
     this.#values = values;
   }
 

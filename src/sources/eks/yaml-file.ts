@@ -106,18 +106,20 @@ export function validate<T>(
 ): { readonly data: T } | { readonly problems: readonly ReplicationError[] } {
   const parsed = schema.safeParse(file.content);
   if (parsed.success) return { data: parsed.data };
-  return {
-    problems: parsed.error.issues.flatMap((issue) => {
-      if (issue.code !== 'unrecognized_keys') return [problemAt(file, issue.path, wording(issue, file.content))];
-      return issue.keys.map((key) =>
-        problemAt(
-          file,
-          [...issue.path, key],
-          `unknown key${nearestHint(key, knownKeysAt(issue.path), 'nearest known key')}`,
-        ),
-      );
-    }),
-  };
+  const found = parsed.error.issues.flatMap((issue): Violation[] => {
+    if (issue.code !== 'unrecognized_keys') return [{ keys: issue.path, what: wording(issue, file.content) }];
+    return issue.keys.map((key) => ({
+      keys: [...issue.path, key],
+      what: `unknown key${nearestHint(key, knownKeysAt(issue.path), 'nearest known key')}`,
+    }));
+  });
+  found.sort((a, b) => file.lineOf(a.keys) - file.lineOf(b.keys));
+  return { problems: found.map(({ keys, what }) => problemAt(file, keys, what)) };
+}
+
+interface Violation {
+  readonly keys: readonly PropertyKey[];
+  readonly what: string;
 }
 
 /** One problem, worded `file:line: key.path: what is wrong`. */
