@@ -1,4 +1,4 @@
-import { isOwnerTag, ownersIn, withoutOwner } from '../aws/owner-tag.ts';
+import { isOwnerTag, ownersIn, ownerTagPrefix, withoutOwner } from '../aws/owner-tag.ts';
 
 /** A repository and its tags, as found. */
 export interface TaggedRepository {
@@ -56,7 +56,8 @@ export function decideDestroy({ repositories, project, ownerKey, usedBy }: Destr
     const value = withoutOwner(own, project);
     const others = [...tags].filter(([key]) => isOwnerTag(key) && key !== ownerKey).map(describeOwner);
     if (value !== undefined) others.unshift(describeOwner([ownerKey, value]));
-    for (const user of usedBy.get(name) ?? []) others.push(`${user} (by its inventory)`);
+    for (const user of usedBy.get(name) ?? [])
+      if (!tags.has(`${ownerTagPrefix}${user}`)) others.push(`${user} (by its inventory)`);
     if (others.length === 0) remove.push(name);
     else {
       untag.push({ repository: name, key: ownerKey, value });
