@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Node 20 cannot load TypeScript itself; tsx compiles on the fly inside this one process (no build step, no second process).
-import { register } from 'tsx/esm/api';
+import { allowTypeScript } from './typescript.js';
 
-register();
+await allowTypeScript();
 const { main } = await import('../src/cli/main.ts');
-await main(process.argv);
+const { env, stdout, stderr, argv } = process;
+process.exitCode = await main(argv, { env, stdout, stderr });

@@ -15,6 +15,13 @@ export interface SecretPointer {
   readonly key: string | undefined;
 }
 
+/** Where helm comes from, when not from PATH or get.helm.sh. */
+export interface HelmDistro {
+  readonly url: string | undefined;
+  readonly secret: SecretPointer | undefined;
+  readonly checksum: string | undefined;
+}
+
 /** Everything the EKS job can be told (design: the table of parameters), checked. */
 export interface EksSettings extends Ownership {
   readonly eksVersion: string;
@@ -22,11 +29,7 @@ export interface EksSettings extends Ownership {
   /** Given by CodeBuild; else STS is asked. */
   readonly accountId: string | undefined;
   readonly helmRepoSecret: SecretPointer | undefined;
-  readonly helmDistro: {
-    readonly url: string | undefined;
-    readonly secret: SecretPointer | undefined;
-    readonly checksum: string | undefined;
-  };
+  readonly helmDistro: HelmDistro;
   readonly platforms: 'all' | readonly Platform[];
   readonly scanOnPush: boolean;
   readonly immutableTags: boolean;
@@ -63,12 +66,8 @@ export function eksSettings(args: EksArguments, env: EnvironmentVariables, now: 
     eksVersion: eksVersion ?? '',
     region: region ?? '',
     accountId: variable(env, 'AWS_ACCOUNT_ID'),
-    helmRepoSecret: check.secret(env, 'HELM_REPO_SECRET_NAME', 'HELM_REPO_SECRET_KEY'),
-    helmDistro: {
-      url: parameter(env, 'HELM_DISTRO_URL'),
-      secret: check.secret(env, 'HELM_DISTRO_SECRET_NAME', 'HELM_DISTRO_SECRET_KEY'),
-      checksum: parameter(env, 'HELM_DISTRO_CHECKSUM'),
-    },
+    helmRepoSecret: secretPointer(env, 'HELM_REPO_SECRET_NAME', 'HELM_REPO_SECRET_KEY'),
+    helmDistro: helmDistroSettings(env),
     platforms: check.try(() => platformSetting(args, env)) ?? 'all',
     scanOnPush: check.try(() => flagParameter(env, 'SCAN_ON_PUSH', true)) ?? true,
     immutableTags: check.try(() => flagParameter(env, 'IMMUTABLE_TAGS', false)) ?? false,
@@ -134,14 +133,22 @@ class Checks {
     return { project: read('project'), deployment: read('deployment'), module: read('module') };
   }
 
-  secret(env: EnvironmentVariables, name: string, key: string): SecretPointer | undefined {
-    const secret = parameter(env, name);
-    return secret === undefined ? undefined : { name: secret, key: parameter(env, key) };
-  }
-
   done(): void {
     if (this.#errors.length > 0) throw new ReplicationErrors(this.#errors);
   }
+}
+
+function secretPointer(env: EnvironmentVariables, name: string, key: string): SecretPointer | undefined {
+  const secret = parameter(env, name);
+  return secret === undefined ? undefined : { name: secret, key: parameter(env, key) };
+}
+
+export function helmDistroSettings(env: EnvironmentVariables): HelmDistro {
+  return {
+    url: parameter(env, 'HELM_DISTRO_URL'),
+    secret: secretPointer(env, 'HELM_DISTRO_SECRET_NAME', 'HELM_DISTRO_SECRET_KEY'),
+    checksum: parameter(env, 'HELM_DISTRO_CHECKSUM'),
+  };
 }
 
 function platformSetting(args: EksArguments, env: EnvironmentVariables): 'all' | readonly Platform[] {

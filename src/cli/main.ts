@@ -1,6 +1,180 @@
-import { Command } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { Environment, runJob } from './run.ts';
 
-export async function main(argv: readonly string[]): Promise<void> {
-  const program = new Command('image-replication');
-  await program.parseAsync([...argv]);
+interface CommonOptions {
+  readonly out: string;
+  readonly json?: boolean;
+  readonly insecureHost?: readonly string[];
+  readonly concurrency?: number;
+}
+
+/**
+ * The command line program. Every command is loaded only when it runs: `--help` must not wait for the AWS SDK.
+ * @returns exit status: 0 all done, 1 something failed, 2 wrong usage or configuration
+ */
+export async function main(argv: readonly string[], environment: Environment): Promise<0 | 1 | 2> {
+  let status: 0 | 1 | 2 = 0;
+  const program = new Command('image-replication')
+    .description(
+      'Copies Helm charts and container images into private registries, re-points the charts, and publishes the result.',
+    )
+    .showHelpAfterError('(add --help for the options)')
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => environment.stdout.write(text),
+      writeErr: (text) => environment.stderr.write(text),
+    })
+    .exitOverride();
+
+  const job = (name: string, description: string, example: string): Command =>
+    common(program.command(name).description(description).addHelpText('after', `\nExample:\n  ${example}`));
+
+  job(
+    'eks',
+    'replicate the charts and images that the EKS data files name',
+    'npx image-replication eks --eks-version 1.34 --project demo --deployment dev --module replication --plan',
+  )
+    .option(
+      '--eks-version <version>',
+      'EKS version, which names the data file (default: SEEDFARMER_PARAMETER_EKS_VERSION)',
+    )
+    .option(
+      '--data-dir <dir>',
+      'folder with your own default.yaml and <version>.yaml; each replaces the shipped one as a whole',
+    )
+    .addOption(ownership('project'))
+    .addOption(ownership('deployment'))
+    .addOption(ownership('module'))
+    .option('--region <region>', 'AWS region (default: AWS_REGION)')
+    .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')
+    .option('--target <target>', 'oci-layout:DIR or host[/prefix] (default: the private ECR of account and region)')
+    .option('--plan', 'say what would be done and write the plan, copy nothing')
+    .option('--publish', 'write the result to S3 and leave the metadata for Seed-Farmer in metadata.json')
+    .action(async (options: CommonOptions & EksOptions) => {
+      const { runEks } = await import('./commands/eks.ts');
+      status = await start('eks', options, (session) => runEks(session, options));
+    });
+
+  job(
+    'images',
+    'copy a list of images as they are',
+    'npx image-replication images --list images.txt --target registry.example.com/mirror',
+  )
+    .requiredOption(
+      '--list <file>',
+      'file with a line `source-reference [target-reference]` per image, # for comments; - reads standard input',
+    )
+    .option('--target <target>', 'where lines without target reference go: host[:port][/prefix], or oci-layout:DIR')
+    .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')
+    .option('--region <region>', 'AWS region for ECR (default: the one in the host name)')
+    .option('--verify', 'ask the target for every manifest and blob afterwards')
+    .option('--plan', 'say what would be copied, copy nothing')
+    .action(async (options: CommonOptions & ImagesOptions) => {
+      const { runImages } = await import('./commands/images.ts');
+      status = await start('images', options, (session) => runImages(session, options));
+    });
+
+  job(
+    'delete-repos',
+    "delete a project's ECR repositories, after showing them",
+    'npx image-replication delete-repos demo',
+  )
+    .argument('<project>', "project whose repositories go: those that carry its owners' tags")
+    .option('--include-untagged', 'also repositories under <project>- that carry no tag of any owner')
+    .option('--yes', 'do not ask')
+    .option('--region <region>', 'AWS region (default: AWS_REGION)')
+    .action(
+      async (
+        project: string,
+        options: CommonOptions & { includeUntagged?: boolean; yes?: boolean; region?: string },
+      ) => {
+        const { runDeleteRepos } = await import('./commands/delete-repos.ts');
+        status = await start('delete-repos', options, (session) => runDeleteRepos(session, { ...options, project }));
+      },
+    );
+
+  job(
+    'destroy',
+    "take a deployment's replication away as RetentionType says (the destroy step of the module)",
+    'npx image-replication destroy --project demo --deployment dev --module replication',
+  )
+    .addOption(ownership('project'))
+    .addOption(ownership('deployment'))
+    .addOption(ownership('module'))
+    .option('--region <region>', 'AWS region (default: AWS_REGION)')
+    .action(async (options: CommonOptions & Pick<EksOptions, 'project' | 'deployment' | 'module' | 'region'>) => {
+      const { runDestroy } = await import('./commands/destroy.ts');
+      status = await start('destroy', options, (session) => runDestroy(session, options));
+    });
+
+  job(
+    'helm',
+    'make sure that a helm is there to render charts with (the install step of the module)',
+    'npx image-replication helm',
+  ).action(async (options: CommonOptions) => {
+    const { runHelm } = await import('./commands/helm.ts');
+    status = await start('helm', options, runHelm);
+  });
+
+  const start = async (
+    name: string,
+    options: CommonOptions,
+    work: Parameters<typeof runJob>[2],
+  ): Promise<0 | 1 | 2> => {
+    const run = await import('./run.ts');
+    return run.runJob(name, { ...options, insecureHosts: options.insecureHost ?? [] }, work, environment);
+  };
+
+  try {
+    await program.parseAsync([...argv]);
+    return status;
+  } catch (error) {
+    // commander has printed help or the problem already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+}
+
+interface EksOptions {
+  readonly eksVersion?: string;
+  readonly dataDir?: string;
+  readonly project?: string;
+  readonly deployment?: string;
+  readonly module?: string;
+  readonly region?: string;
+  readonly platforms?: string;
+  readonly target?: string;
+  readonly plan?: boolean;
+  readonly publish?: boolean;
+}
+
+interface ImagesOptions {
+  readonly list: string;
+  readonly target?: string;
+  readonly platforms?: string;
+  readonly region?: string;
+  readonly verify?: boolean;
+  readonly plan?: boolean;
+}
+
+function ownership(name: 'project' | 'deployment' | 'module'): Option {
+  return new Option(`--${name} <name>`, `${name} name (default: SEEDFARMER_${name.toUpperCase()}_NAME)`);
+}
+
+function common(command: Command): Command {
+  return command
+    .option('--out <dir>', 'folder for the files that a run leaves', 'out')
+    .option('--json', 'one JSON object per event on standard output, instead of text')
+    .option('--insecure-host <host...>', 'hosts beside loopback that may be spoken to in plain HTTP')
+    .addOption(
+      new Option('--concurrency <n>', 'blobs moved at the same time (default: 24 over all, 16 a source)').argParser(
+        positive,
+      ),
+    );
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError('expected a whole number above 0');
 }

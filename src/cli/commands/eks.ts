@@ -1,0 +1,180 @@
+import { resolve } from 'node:path';
+import type { Aws } from '../../aws/clients.ts';
+import { accountId } from '../../aws/identity.ts';
+import { ownerTagKey } from '../../aws/owner-tag.ts';
+import { objectStore } from '../../aws/s3.ts';
+import { noCredentials } from '../../model/credentials.ts';
+import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
+import { inventoryOf, sideObjectName } from '../../model/inventory.ts';
+import { type Failure, failureOf } from '../../model/result.ts';
+import { splitTarget } from '../../model/target-name.ts';
+import { jsonText, writeFiles } from '../../publish/files.ts';
+import { resultMetadata } from '../../publish/metadata.ts';
+import { bucketName, objectName, validateProject } from '../../publish/names.ts';
+import { publishResult } from '../../publish/s3.ts';
+import type { DataFileSet } from '../../sources/eks/data-files.ts';
+import type { EksPlan } from '../../sources/eks/plan.ts';
+import { formatResult, formatUpdatedImages } from '../../sources/eks/result.ts';
+import { openAws } from '../aws-session.ts';
+import { chartRequest, imageRequest } from '../copy-requests.ts';
+import { archiveOf, makePlan, openSources, readDataFiles, type Sources } from '../eks-plan.ts';
+import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
+import { type Replication, replicate } from '../replicate.ts';
+import type { JobResult, Session } from '../session.ts';
+import { openTarget, parseTarget, type Target } from '../target.ts';
+
+export interface EksCommand extends EksArguments {
+  readonly dataDir?: string | undefined;
+  readonly out: string;
+  readonly plan?: boolean | undefined;
+  readonly publish?: boolean | undefined;
+  readonly target?: string | undefined;
+}
+
+/** The EKS job: data files in, charts and images at the target, result written and, with `publish`, published. */
+export async function runEks(session: Session, command: EksCommand): Promise<JobResult> {
+  const settings = eksSettings(command, session.env, Date.now());
+  const targetText = parseTarget(command.target);
+  if (command.publish === true && targetText.kind !== 'ecr') {
+    throw new ReplicationError('usage', '--publish goes with ECR as target only', {
+      remedy: 'leave out --target or --publish',
+    });
+  }
+  validateProject(settings.project, settings.region);
+  session.stopAt(
+    settings.startedAt + settings.maxMinutes * 60_000,
+    new ReplicationError(
+      'deadline',
+      `stopped after ${settings.maxMinutes} minutes (MaxMinutes), before Seed-Farmer's build ends by force`,
+      {
+        side: 'module',
+        remedy: 'apply again: what is copied already is not moved twice',
+      },
+    ),
+  );
+  const aws = openAws(session, settings.region);
+  try {
+    session.reporter.emit({ type: 'phase', phase: 'plan' });
+    const files = await readDataFiles(session, settings.eksVersion, command.dataDir);
+    const target = await openTarget(session, targetText, {
+      aws: () => aws,
+      settings,
+      tags: { [ownerTagKey(settings.deployment, settings.module)]: settings.project },
+      credentials: noCredentials,
+    });
+    session.reporter.emit({
+      type: 'run-started',
+      job: 'eks',
+      target: `${target.host}/${target.path}${settings.project}-…`,
+    });
+    const sources = await openSources(session, settings, files, aws);
+    const plan = await makePlan(session, settings, files, sources, `${target.host}/${target.path}${settings.project}-`);
+    const failures = planFailures(session, plan);
+    announce(session, plan);
+    const out = resolve(command.out);
+    await writeFiles(out, {
+      'plan.json': jsonText(plan.plan),
+      'updated_images.json': formatUpdatedImages(plan.updatedImages),
+      'replication_result.json': formatResult(plan.result),
+    });
+    if (command.plan === true) return { failures, totals: undefined };
+    const replication = await copyPlan(session, files, sources, plan, target);
+    failures.push(...replication.failures);
+    for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
+    if (failures.length === 0 && session.admission.aborted)
+      failures.push(failureOf('run', toReplicationError(session.admission.reason)));
+    if (failures.length === 0 && command.publish === true) await publish(session, settings, plan, aws, out);
+    return { failures, totals: replication.totals };
+  } finally {
+    await aws.close();
+  }
+}
+
+/** What has to be corrected in data files ends the run before anything moves; a chart that cannot be had does not stop the rest. */
+function planFailures(session: Session, plan: EksPlan): Failure[] {
+  for (const message of plan.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
+  const wrong = plan.problems.filter((problem) => problem.code === 'configuration');
+  if (wrong.length > 0) throw new ReplicationErrors(plan.problems);
+  return plan.problems.map((problem) => failureOf(problem.reference ?? 'plan', problem));
+}
+
+function announce(session: Session, { plan }: EksPlan): void {
+  const hosts = new Set([
+    ...plan.images.map((image) => image.source.split('/')[0] ?? ''),
+    ...plan.charts.map((chart) => chart.repository),
+  ]);
+  session.reporter.emit({
+    type: 'planned',
+    images: plan.images.length,
+    charts: plan.charts.length,
+    targets: plan.images.reduce((sum, image) => sum + image.targets.length, 0) + plan.charts.length,
+    sources: [...hosts].sort(),
+  });
+}
+
+async function copyPlan(
+  session: Session,
+  files: DataFileSet,
+  sources: Sources,
+  { plan }: EksPlan,
+  target: Target,
+): Promise<Replication> {
+  const charts = await Promise.all(
+    plan.charts.map(async (chart) =>
+      chartRequest(
+        chart,
+        await archiveOf(sources, files, chart, session.signal),
+        sources.store,
+        target.store,
+        session.signal,
+      ),
+    ),
+  );
+  const images = plan.images.map((image) => imageRequest(image, sources.store, () => target.store));
+  const repositories = new Set(
+    [...charts.map((chart) => chart.request), ...images].flatMap((request) =>
+      request.targets.map((place) => place.repository),
+    ),
+  );
+  // Every repository that the run uses gets its owner's tag before anything is pushed, those that hold everything already too.
+  const claimed = await Promise.allSettled(
+    [...repositories].map((repository) => target.store.ensureRepository(repository, session.signal)),
+  );
+  const replication = await replicate(session, { images, charts, verify: true });
+  const refused = claimed.flatMap((each) =>
+    each.status === 'rejected' ? [toReplicationError(each.reason, { side: 'target', host: target.host })] : [],
+  );
+  const known = new Set(replication.failures.map((failure) => failure.cause));
+  const further = refused
+    .filter((error) => !known.has(error.message))
+    .map((error) => failureOf(error.reference ?? 'repository', error));
+  return { ...replication, failures: [...replication.failures, ...further] };
+}
+
+async function publish(session: Session, settings: EksSettings, plan: EksPlan, aws: Aws, out: string): Promise<void> {
+  session.reporter.emit({ type: 'phase', phase: 'publish' });
+  const account = await accountId(aws, settings.accountId, session.signal);
+  const bucket = bucketName(settings.project, settings.region, account);
+  const key = objectName(settings.deployment, settings.module);
+  const repositories = [
+    ...plan.plan.images.flatMap((image) => image.targets),
+    ...plan.plan.charts.map((chart) => chart.target),
+  ].map((each) => splitTarget(each).repository);
+  const { project, deployment, module } = settings;
+  await publishResult({
+    s3: objectStore(aws, account),
+    bucket,
+    key,
+    body: formatResult(plan.result),
+    extra: [
+      {
+        key: sideObjectName(key, 'inventory'),
+        body: jsonText(inventoryOf({ project, deployment, module, repositories })),
+      },
+    ],
+    signal: session.signal,
+  });
+  const values = resultMetadata(bucket, key);
+  await writeFiles(out, { 'metadata.json': jsonText(values) });
+  session.reporter.emit({ type: 'notice', level: 'info', message: `published s3://${bucket}/${key}` });
+}

@@ -1,0 +1,113 @@
+import { fileURLToPath } from 'node:url';
+import type { Aws } from '../aws/clients.ts';
+import { ecrCredentialsForSources } from '../aws/ecr-sources.ts';
+import { loadSecret, type Secret } from '../aws/secrets.ts';
+import { credentialSourceFromSecret, withheldHosts, withheldNotice } from '../aws/secret-source.ts';
+import { chartFetcher, type FetchChart, type FetchedChart } from '../charts/fetch.ts';
+import { type CredentialSource, firstCredential } from '../model/credentials.ts';
+import type { PlannedChart } from '../model/plan.ts';
+import type { ReadStore } from '../model/store.ts';
+import { httpDownloads } from '../registry/download.ts';
+import { registryStore } from '../registry/store.ts';
+import { type ChartEntry, type DataFileSet, loadDataFiles } from '../sources/eks/data-files.ts';
+import { type EksPlan, planEks } from '../sources/eks/plan.ts';
+import type { EksSettings } from './eks-settings.ts';
+import { platformTexts } from './platform-text.ts';
+import type { Session } from './session.ts';
+
+/** The module's own data files; Seed-Farmer puts those of a manifest over them. */
+const shippedDirectory = fileURLToPath(new URL('../../data/eks_dockerimage-replication/versions', import.meta.url));
+
+/** Everything that is read from, with credentials scoped to hosts. */
+export interface Sources {
+  readonly store: (registry: string) => ReadStore;
+  readonly fetchChart: FetchChart;
+}
+
+export async function readDataFiles(
+  session: Session,
+  eksVersion: string,
+  dataDir: string | undefined,
+): Promise<DataFileSet> {
+  const files = await loadDataFiles({ directories: { userDirectory: dataDir, shippedDirectory }, eksVersion });
+  for (const { name, path, from } of files.files) {
+    session.reporter.emit({
+      type: 'notice',
+      level: 'info',
+      message: `data file ${name}: ${from === 'user' ? 'yours' : 'shipped with the module'}, ${path}`,
+    });
+  }
+  return files;
+}
+
+/** Stores and chart repositories of a run. The secret goes to the hosts that the user's own data files name, and to no other. */
+export async function openSources(
+  session: Session,
+  settings: EksSettings,
+  files: DataFileSet,
+  aws: Aws,
+): Promise<Sources> {
+  const sources: CredentialSource[] = [ecrCredentialsForSources(aws)];
+  const { helmRepoSecret } = settings;
+  if (helmRepoSecret !== undefined) {
+    const secret = await loadSecret(aws, helmRepoSecret.name, session.signal);
+    const scope = { key: helmRepoSecret.key, allowedHosts: files.userHosts };
+    sources.unshift(credentialSourceFromSecret(secret, scope));
+    noticeWithheld(session, secret, scope);
+  }
+  const credentials = firstCredential(sources);
+  const stores = new Map<string, ReadStore>();
+  const store = (registry: string): ReadStore => {
+    const known = stores.get(registry);
+    if (known !== undefined) return known;
+    const opened = registryStore(session.transport, registry, { credentials });
+    stores.set(registry, opened);
+    return opened;
+  };
+  return {
+    store,
+    fetchChart: chartFetcher({
+      downloads: httpDownloads(session.transport, credentials),
+      store,
+      reporter: session.reporter,
+    }),
+  };
+}
+
+function noticeWithheld(
+  session: Session,
+  secret: Secret,
+  scope: { readonly key: string | undefined; readonly allowedHosts: ReadonlySet<string> },
+): void {
+  for (const host of withheldHosts(secret, scope))
+    session.reporter.emit({ type: 'notice', level: 'warning', message: withheldNotice(secret, host) });
+}
+
+/** @param prefix P: `<registry>/<project>-` */
+export async function makePlan(
+  session: Session,
+  settings: EksSettings,
+  files: DataFileSet,
+  sources: Sources,
+  prefix: string,
+): Promise<EksPlan> {
+  const readChart = async (
+    { name, repository, version }: ChartEntry,
+    signal: AbortSignal,
+  ): Promise<FetchedChart['chart']> => (await sources.fetchChart({ name, repository, version }, signal)).chart;
+  return planEks(files, { prefix, readChart, platforms: platformTexts(settings.platforms), signal: session.signal });
+}
+
+/** The fetched archive of a planned chart; the fetcher has it from planning. */
+export function archiveOf(
+  sources: Sources,
+  files: DataFileSet,
+  chart: PlannedChart,
+  signal: AbortSignal,
+): Promise<FetchedChart> {
+  const entry = files.charts.get(chart.key);
+  return sources.fetchChart(
+    { name: chart.name, repository: chart.repository, version: entry?.version ?? chart.version },
+    signal,
+  );
+}

@@ -1,0 +1,11 @@
+import { formatPlatform, parsePlatform, type Platform } from '../model/platform.ts';
+
+/** Platforms as plans and data files write them. */
+export function platformTexts(platforms: 'all' | readonly Platform[]): 'all' | readonly string[] {
+  return platforms === 'all' ? 'all' : platforms.map(formatPlatform);
+}
+
+/** @throws ReplicationError `configuration` */
+export function parsePlatforms(platforms: 'all' | readonly string[]): 'all' | readonly Platform[] {
+  return platforms === 'all' ? 'all' : platforms.map(parsePlatform);
+}

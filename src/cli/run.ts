@@ -1,0 +1,73 @@
+import { resolve } from 'node:path';
+import { exitStatusFor, isReplicationError, ReplicationErrors, toReplicationError } from '../model/errors.ts';
+import { type Failure, failureOf } from '../model/result.ts';
+import { jsonText, writeFiles } from '../publish/files.ts';
+import type { EnvironmentVariables } from './environment.ts';
+import { type JobResult, openSession, type Session } from './session.ts';
+
+/** What the program stands in: streams and variables, given by the script that starts it. */
+export interface Environment {
+  readonly env: EnvironmentVariables;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+export interface RunOptions {
+  readonly out: string;
+  readonly json?: boolean;
+  readonly insecureHosts: readonly string[];
+  readonly concurrency?: number;
+}
+
+/** Runs one job from start to summary and turns what came of it into an exit status. */
+export async function runJob(
+  name: string,
+  options: RunOptions,
+  work: (session: Session) => Promise<JobResult>,
+  environment: Environment,
+): Promise<0 | 1 | 2> {
+  let session: Session;
+  try {
+    session = await openSession({ ...options, env: environment.env, stdout: environment.stdout });
+  } catch (error) {
+    for (const each of errorsIn(error))
+      environment.stderr.write(`error: ${each.message}${each.remedy === undefined ? '' : `\n  ${each.remedy}`}\n`);
+    return exitStatusFor(error);
+  }
+  let status: 0 | 1 | 2 = 0;
+  let result: JobResult;
+  try {
+    result = await work(session);
+    if (result.failures.length > 0) status = 1;
+  } catch (error) {
+    status = exitStatusFor(error);
+    result = { failures: errorsIn(error).map((each) => failureOf(each.reference ?? name, each)), totals: undefined };
+  }
+  session.reporter.emit({
+    type: 'run-finished',
+    job: name,
+    ok: status === 0,
+    totals: result.totals,
+    failures: result.failures,
+  });
+  try {
+    await leaveRecord(session, options.out);
+  } catch (error) {
+    // The job's own outcome counts more than a record that cannot be written, unless all went well.
+    const known = toReplicationError(error);
+    if (!result.failures.some((failure: Failure) => failure.code === 'storage'))
+      environment.stderr.write(`error: ${session.mask.mask(known.message)}\n`);
+    if (status === 0) status = 1;
+  }
+  await session.close();
+  return status;
+}
+
+function errorsIn(error: unknown): readonly ReturnType<typeof toReplicationError>[] {
+  if (error instanceof ReplicationErrors) return error.errors;
+  return [isReplicationError(error) ? error : toReplicationError(error)];
+}
+
+async function leaveRecord(session: Session, out: string): Promise<void> {
+  await writeFiles(resolve(out), { 'run.json': jsonText(session.recorder.record()) });
+}

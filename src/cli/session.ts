@@ -1,0 +1,175 @@
+import { setMaxListeners } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CopyOptions } from '../copy/request.ts';
+import { ReplicationError } from '../model/errors.ts';
+import type { NetworkSettings } from '../model/network.ts';
+import type { Failure, Totals } from '../model/result.ts';
+import { SecretMask } from '../model/secrets.ts';
+import { createTransport, type Transport } from '../registry/transport.ts';
+import { combineReporters } from '../report/combine.ts';
+import { consoleReporter } from '../report/console.ts';
+import { newProgressCounters, type ProgressCounters, type Reporter } from '../report/events.ts';
+import { jsonReporter } from '../report/json-lines.ts';
+import { type RunRecorder, runRecorder } from '../report/record.ts';
+import { type EnvironmentVariables, networkSettings, variable } from './environment.ts';
+
+/** What every job of one process shares: connections, reporting, stopping, a working folder. */
+export interface Session {
+  readonly env: EnvironmentVariables;
+  readonly mask: SecretMask;
+  readonly network: NetworkSettings;
+  readonly transport: Transport;
+  readonly reporter: Reporter;
+  readonly recorder: RunRecorder;
+  readonly counters: ProgressCounters;
+  /** Aborted when everything has to end now. */
+  readonly signal: AbortSignal;
+  /** Aborted when nothing new may begin. */
+  readonly admission: AbortSignal;
+  /** Ends admission at a point in time, and everything `graceMs` later. */
+  stopAt(time: number, reason: ReplicationError): void;
+  /** A folder of this run's own, removed at its end. */
+  readonly workDirectory: string;
+  /** Options for the copier that follow from all this. */
+  copyOptions(): CopyOptions;
+  close(): Promise<void>;
+}
+
+/** How a job ended. Without failures all is done. */
+export interface JobResult {
+  readonly failures: readonly Failure[];
+  readonly totals: Totals | undefined;
+}
+
+export interface SessionOptions {
+  readonly env: EnvironmentVariables;
+  readonly insecureHosts?: readonly string[];
+  /** One JSON object per event on standard output instead of text. */
+  readonly json?: boolean;
+  readonly stdout: NodeJS.WriteStream;
+  readonly concurrency?: number | undefined;
+}
+
+/** How long what is under way may take to end after a stop, in milliseconds. */
+const graceMs = 20_000;
+
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { env } = options;
+  const mask = new SecretMask();
+  const network = await networkSettings(env, options.insecureHosts ?? [], mask);
+  const counters = newProgressCounters();
+  const recorder = runRecorder(mask);
+  const screen =
+    options.json === true
+      ? { ...jsonReporter(options.stdout, mask), stop: () => undefined }
+      : consoleReporter({ stream: options.stdout, counters, mask, interactive: isInteractive(options.stdout, env) });
+  const reporter = combineReporters(recorder, screen);
+  const transport = createTransport({
+    network,
+    reporter,
+    counters: { ...newProgressCounters(), throttled: counters.throttled },
+    mask,
+  });
+  const stop = stopper();
+  const workDirectory = await workingFolder(env);
+  return {
+    env,
+    mask,
+    network,
+    transport,
+    reporter,
+    recorder,
+    counters,
+    signal: stop.signal,
+    admission: stop.admission,
+    stopAt: stop.at,
+    workDirectory,
+    copyOptions: () => ({
+      reporter,
+      counters,
+      signal: stop.signal,
+      admission: stop.admission,
+      spoolDirectory: join(workDirectory, 'spool'),
+      ...(options.concurrency === undefined
+        ? {}
+        : { transfers: options.concurrency, transfersPerHost: options.concurrency }),
+    }),
+    async close() {
+      stop.dispose();
+      screen.stop();
+      await transport.close();
+      await rm(workDirectory, { recursive: true, force: true });
+    },
+  };
+}
+
+function isInteractive(stream: NodeJS.WriteStream, env: EnvironmentVariables): boolean {
+  return stream.isTTY && variable(env, 'CI', 'CODEBUILD_BUILD_ID') === undefined && env['TERM'] !== 'dumb';
+}
+
+async function workingFolder(env: EnvironmentVariables): Promise<string> {
+  const base = variable(env, 'TMPDIR') ?? tmpdir();
+  try {
+    return await mkdtemp(join(base, 'image-replication-'));
+  } catch (cause) {
+    throw new ReplicationError(
+      'storage',
+      `cannot make a folder for temporary files in ${base}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        side: 'module',
+        remedy: 'free disk space, or name another folder with TMPDIR',
+        cause,
+      },
+    );
+  }
+}
+
+interface Stopper {
+  readonly signal: AbortSignal;
+  readonly admission: AbortSignal;
+  at(time: number, reason: ReplicationError): void;
+  dispose(): void;
+}
+
+/** SIGTERM and SIGINT end admission, and everything after the grace time; a second one ends everything at once. */
+function stopper(): Stopper {
+  const hard = new AbortController();
+  const soft = new AbortController();
+  // Every request in flight listens; that is no leak.
+  setMaxListeners(0, hard.signal, soft.signal);
+  const timers: NodeJS.Timeout[] = [];
+  const later = (ms: number, work: () => void): void => {
+    // setTimeout takes 31 bits; a deadline further away than 24 days is none.
+    if (ms < 2 ** 31) timers.push(setTimeout(work, Math.max(0, ms)).unref());
+  };
+  const begin = (reason: ReplicationError): void => {
+    if (soft.signal.aborted) {
+      hard.abort(reason);
+      return;
+    }
+    soft.abort(reason);
+    later(graceMs, () => hard.abort(reason));
+  };
+  const onSignal = (name: NodeJS.Signals): void => {
+    begin(
+      new ReplicationError('cancelled', `stopped by ${name}`, {
+        side: 'module',
+        remedy: 'run again: what is copied already is not moved twice',
+      }),
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return {
+    signal: hard.signal,
+    admission: soft.signal,
+    at: (time, reason) => later(time - Date.now(), () => begin(reason)),
+    dispose() {
+      for (const timer of timers) clearTimeout(timer);
+      process.off('SIGTERM', onSignal);
+      process.off('SIGINT', onSignal);
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import type { Aws } from '../aws/clients.ts';
+import { type EcrRegistry, ecrRegistry } from '../aws/ecr.ts';
+import type { RepositorySettings } from '../aws/repositories.ts';
+import { openOciLayout } from '../layout/oci-layout.ts';
+import type { CredentialSource } from '../model/credentials.ts';
+import { noCredentials } from '../model/credentials.ts';
+import { ReplicationError } from '../model/errors.ts';
+import type { WriteStore } from '../model/store.ts';
+import { registryStore } from '../registry/store.ts';
+import type { Session } from './session.ts';
+
+/** Where a job writes: a store, and the host under which its content is named. */
+export interface Target {
+  readonly store: WriteStore;
+  /** As references write it. */
+  readonly host: string;
+  /** What `--target` put behind the host, with a slash at its end, or nothing. */
+  readonly path: string;
+  readonly credentials: CredentialSource;
+  /** Set for ECR. */
+  readonly ecr: EcrRegistry | undefined;
+}
+
+/** `--target`: `oci-layout:DIR`, or `host[:port][/prefix]`; absent: the account's ECR. */
+export type TargetText =
+  | { readonly kind: 'ecr' }
+  | { readonly kind: 'layout'; readonly directory: string }
+  | { readonly kind: 'registry'; readonly host: string; readonly path: string };
+
+/** @throws ReplicationError `usage` */
+export function parseTarget(text: string | undefined): TargetText {
+  if (text === undefined) return { kind: 'ecr' };
+  const layout = /^oci-layout:(.+)$/.exec(text)?.[1];
+  if (layout !== undefined) return { kind: 'layout', directory: layout };
+  const [host = '', ...rest] = text.replace(/^https?:\/\//, '').split('/');
+  if (host === '' || text.startsWith('oci-layout')) {
+    throw new ReplicationError('usage', `"${text}" is no target`, {
+      remedy: 'write host[:port][/prefix], or oci-layout:DIR',
+    });
+  }
+  const path = rest.filter((part) => part !== '').join('/');
+  return { kind: 'registry', host, path: path === '' ? '' : `${path}/` };
+}
+
+/**
+ * Host in references to a layout's content. It can never be resolved (RFC 2606 section 2): whoever loads the bundle into a
+ * registry names that registry instead.
+ */
+const layoutHost = 'oci-layout.invalid';
+
+export interface TargetOptions {
+  readonly aws: () => Aws;
+  readonly settings: RepositorySettings;
+  readonly tags: Readonly<Record<string, string>>;
+  /** For a registry that is not ECR. */
+  readonly credentials: CredentialSource;
+}
+
+export async function openTarget(session: Session, text: TargetText, options: TargetOptions): Promise<Target> {
+  switch (text.kind) {
+    case 'layout':
+      return {
+        store: await openOciLayout(text.directory),
+        host: layoutHost,
+        path: '',
+        credentials: noCredentials,
+        ecr: undefined,
+      };
+    case 'registry': {
+      const store = registryStore(session.transport, text.host, { credentials: options.credentials });
+      return { store, host: text.host, path: text.path, credentials: options.credentials, ecr: undefined };
+    }
+    case 'ecr': {
+      const ecr = await ecrRegistry(options.aws(), {
+        settings: options.settings,
+        tags: options.tags,
+        reporter: session.reporter,
+        signal: session.signal,
+      });
+      const { host, baseUrl, credentials, control, mounting } = ecr;
+      // The host is ECR's own answer, so its token may be sent at once, without waiting for a challenge.
+      const store = registryStore(session.transport, host, {
+        credentials,
+        control,
+        baseUrl,
+        authenticateFirst: true,
+        mounting,
+        writesPerSecond: { manifest: { rate: 10, burst: 10 } },
+      });
+      return { store, host, path: '', credentials, ecr };
+    }
+  }
+}
