@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici';
 import type { NetworkSettings } from '../model/network.ts';
@@ -88,7 +88,8 @@ const lateMs = 250;
 function lateWriteErrors(connect: buildConnector.connector): buildConnector.connector {
   return (options, callback) => {
     connect(options, (...args: [null, Socket] | [Error, null]) => {
-      if (args[1] !== null) holdBackWriteErrors(args[1]);
+      // undici calls back with the error alone, whatever its types say.
+      if (args[1] instanceof Socket) holdBackWriteErrors(args[1]);
       callback(...args);
     });
   };

@@ -53,6 +53,7 @@ export interface Reading {
  * connection can be used again.
  */
 export function exchange(dispatcher: Dispatcher, outgoing: Outgoing, reading: Reading): Promise<Answer> {
+  if (outgoing.signal.aborted) return Promise.reject(new Error('aborted'));
   return new Promise((resolve, reject) => {
     const handler = new Exchange(outgoing, reading, resolve, reject);
     dispatcher.dispatch(

@@ -77,6 +77,9 @@ export function networkFailure(error: unknown, context: Context): NetworkFailure
   });
   const proxied = proxyStatus(innermost);
   if (proxied !== undefined) return proxyFailure(proxied, fail);
+  // undici's parser error has a code HPE_… in some versions only.
+  if (innermost instanceof Error && innermost.name === 'HTTPParserError')
+    return fail('its answer is not HTTP', undefined, true, true);
   if (code === undefined) return undefined;
   if (certificateCodes.has(code)) {
     return fail(
@@ -88,7 +91,6 @@ export function networkFailure(error: unknown, context: Context): NetworkFailure
   if (code.startsWith('ERR_SSL_') || code === 'EPROTO') {
     return fail(`the TLS handshake failed: ${messageOf(innermost)}`, undefined, true, isNotTls(code, innermost));
   }
-  if (code.startsWith('HPE_')) return fail('its answer is not HTTP', undefined, true, true);
   const phrase = phrases[code];
   if (phrase === undefined) return undefined;
   return fail(phrase, remedyFor(code, context.host), !code.startsWith('UND_ERR_DES') && !code.startsWith('UND_ERR_CLO'), isReset(code)); // prettier-ignore
