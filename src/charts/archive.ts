@@ -187,6 +187,7 @@ export async function extractMember(
   const { limits, what } = options;
   const paths: string[] = [];
   const writing: Promise<void>[] = [];
+  const unfinished = new AbortController();
   let failure: unknown;
   let entries = 0;
   // After a failure the rest of a member must still run out, or the parser would wait for its reader for ever.
@@ -204,7 +205,9 @@ export async function extractMember(
         if (!isDirectory(entry)) paths.push(path);
         if (path === member && failure === undefined) {
           const file = createWriteStream(destination, { flags: 'wx', mode: 0o600 });
-          writing.push(pipeline(Readable.from(entry), file).catch(fail(() => entry.resume())));
+          writing.push(
+            pipeline(Readable.from(entry), file, { signal: unfinished.signal }).catch(fail(() => entry.resume())),
+          );
           return;
         }
       } catch (error) {
@@ -231,7 +234,8 @@ export async function extractMember(
     );
   } catch (error) {
     failure ??= error;
-    parser.abort(new Error('the archive was left unread'));
+    // A member that was cut off would wait for its rest.
+    unfinished.abort();
   }
   await Promise.all(writing);
   if (failure === undefined) return paths;

@@ -3,8 +3,8 @@
  * which owns proxies, private CAs, retries, redirects and challenges; credentials are decided there by host, so a chart
  * whose address lies on another host than its repository gets none of the repository's.
  *
- * Both methods throw ReplicationError: `not-found` (404, 410), `unauthorized` (401), `denied` (403), `refused` when the
- * body is larger than `maxBytes`, `unreachable`, … with `host` and `status` filled in.
+ * Both methods throw ReplicationError: `not-found` (404, 410), `unauthorized` (401), `denied` (403), `corrupt` when
+ * the body is larger than `maxBytes`, `unreachable`, … with `host` and `status` filled in.
  */
 export interface Downloads {
   getBytes(

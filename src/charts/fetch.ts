@@ -105,10 +105,8 @@ async function fetchFromRegistry(
   const found = await findOciChart(storeOf, wanted, signal);
   const store = storeOf(found.registry);
   const { registry, repository, content, provenanceLayer } = found;
-  const [archive, provenance] = await Promise.all([
-    readLayer(store, repository, found.chartLayer, signal),
-    provenanceLayer === undefined ? undefined : readLayer(store, repository, provenanceLayer, signal),
-  ]);
+  const archive = await readLayer(store, repository, found.chartLayer, signal);
+  const provenance = provenanceLayer && (await readLayer(store, repository, provenanceLayer, signal));
   const digest = content.descriptor.digest;
   const source = { kind: 'oci', registry, repository, reference: found.tag, digest, content } as const;
   return { archive, provenance, version: found.version, source };
@@ -122,10 +120,8 @@ async function fetchFromRepository(
 ): Promise<Parts> {
   const found = await repositories.find(wanted.repository, wanted.name, wanted.version, signal);
   const what = `chart ${wanted.name} ${found.version}`;
-  const [archive, provenance] = await Promise.all([
-    readHttpArchive(options.downloads, found, what, signal),
-    readProvenance(options, found, what, signal),
-  ]);
+  const archive = await readHttpArchive(options.downloads, found, what, signal);
+  const provenance = await readProvenance(options, found, what, signal);
   return { archive, provenance, version: found.version, source: { kind: 'http', url: found.url } };
 }
 

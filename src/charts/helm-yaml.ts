@@ -1,4 +1,4 @@
-import { parseAllDocuments, type Tags } from 'yaml';
+import { parseAllDocuments, type ScalarTag, type Tags } from 'yaml';
 import { ReplicationError } from '../model/errors.ts';
 
 /** What YAML and JSON documents consist of. Never changed in place. */
@@ -9,12 +9,21 @@ export type JsonLike = string | number | boolean | null | readonly JsonLike[] | 
  * octal, but there are no base-60 numbers and dates stay strings (https://pkg.go.dev/gopkg.in/yaml.v2, "Compatibility").
  */
 function helmTags(tags: Tags): Tags {
-  return tags.filter(
+  const kept = tags.filter(
     (tag) =>
       typeof tag === 'string' ||
       (!('format' in tag && tag.format === 'TIME') && tag.tag !== 'tag:yaml.org,2002:timestamp'),
   );
+  return [newOctal, ...kept];
 }
+
+/** `0o17`: YAML 1.2's octal numbers, which go-yaml v2 knows beside `017`. */
+const newOctal: ScalarTag = {
+  tag: 'tag:yaml.org,2002:int',
+  default: true,
+  test: /^[-+]?0o[0-7_]+$/,
+  resolve: (text) => Number.parseInt(text.replaceAll('_', '').replace('0o', ''), 8),
+};
 
 /**
  * Parses the first document of a YAML (or JSON) text as helm does: duplicate keys are allowed and the last one wins,

@@ -76,13 +76,8 @@ async function findOnPath(options: EnsureHelmOptions): Promise<Helm | undefined>
 
 /** Asks a helm binary for its version. @throws ReplicationError `unsupported` when the answer is no version */
 export async function helmVersion(path: string, signal: AbortSignal): Promise<string> {
-  const args = ['version', '--short', '--client'];
-  // helm 4 has dropped --client, which helm 2 needs in order not to ask a cluster; neither is an error that matters.
-  const exit = await withHelmHome(async (home) => {
-    const run = { timeoutMs: 30_000, maxOutputBytes: 64 * 1024, signal, home };
-    const first = await runHelm(path, { ...run, args });
-    return first.code === 0 ? first : runHelm(path, { ...run, args: args.slice(0, 2) });
-  });
+  const run = { args: ['version', '--short'], timeoutMs: 30_000, maxOutputBytes: 64 * 1024, signal };
+  const exit = await withHelmHome((home) => runHelm(path, { ...run, home }));
   const match = /v(\d+)\.(\d+)(?:\.(\d+))?/.exec(exit.stdout);
   if (exit.code === 0 && match !== null) return `${match[1] ?? '0'}.${match[2] ?? '0'}.${match[3] ?? '0'}`;
   const answer = (exit.stderr || exit.stdout).trim().slice(0, 200);

@@ -11,7 +11,7 @@ export function asVersion(text: string): semver.SemVer | undefined {
   if (match === null) return undefined;
   const [, major = '0', minor = '0', patch = '0', prerelease = '', build = ''] = match;
   const numbers = [major, minor, patch].map((part) => BigInt(part).toString()).join('.');
-  return semver.parse(`${numbers}${prerelease}${build}`, { loose: true }) ?? undefined;
+  return semver.parse(`${numbers}${prerelease}${build}`) ?? undefined;
 }
 
 /** Whether the text names one version completely (`1.2.3`, `v1.2.3-rc.1+build`), not a range. */
@@ -66,7 +66,7 @@ function parseGroup(text: string): readonly Comparator[] | undefined {
         ? [major, minor, patch].filter((each) => each !== undefined).join('.')
         : `${major}.${minor ?? '0'}.${patch ?? '0'}-${prerelease}`;
     try {
-      const range = new semver.Range(`${sign}${numbers}`, { includePrerelease: true, loose: true });
+      const range = new semver.Range(`${sign}${numbers}`, { includePrerelease: true });
       comparators.push({ negated: operator === '!=', range, prerelease: prerelease !== undefined });
     } catch {
       return undefined;
@@ -95,7 +95,12 @@ export function chooseVersion(available: readonly string[], wanted: string): str
   if (wanted !== '' && available.includes(wanted)) return wanted;
   const matches = parseConstraint(wanted);
   if (matches === undefined) return undefined;
-  return newestFirst(available).find((text) => {
+  const sorted = newestFirst(available);
+  // Of versions that differ in build metadata only (equal to helm) the one asked for.
+  const exact = isExactVersion(wanted) ? asVersion(wanted) : undefined;
+  const same = exact && sorted.find((text) => asVersion(text)?.raw === exact.raw);
+  if (same !== undefined) return same;
+  return sorted.find((text) => {
     const version = asVersion(text);
     return version !== undefined && matches(version);
   });
