@@ -86,16 +86,25 @@ class ImageResolver {
     const reference = [registry.text, `${repository.text}${tag.text === '' ? '' : `:${tag.text}`}`];
     const written = reference.filter((part) => part !== '').join('/');
     if (!this.#isReference(image, written)) return;
-    if (registry.text !== '') this.#write(image, image.registry, `${this.#prefix}${registryAsName(registry.text)}`);
-    this.#write(
-      image,
-      image.repository,
-      registry.text === '' ? targetReference(this.#prefix, repository.text) : repository.text,
-    );
+    this.#writeNames(image, registry.text, repository.text);
     this.#write(image, image.tag, tag.raw);
     if (image.remove) this.#override(image, image.remove, '');
     if (tag.text === '') this.#noticeMissingTag(image, written);
     this.#images.push({ reference: written, origin: image.origin });
+  }
+
+  /** With a registry value that one leads to the target, and the repository stays; without, the repository does. */
+  #writeNames(image: ImageEntry, registry: string, repository: string): void {
+    const hasRegistryValue = image.registry?.kind === 'path' && image.registry.location === 'values';
+    if (registry !== '' && hasRegistryValue) {
+      this.#write(image, image.registry, `${this.#prefix}${registryAsName(registry)}`);
+      this.#write(image, image.repository, repository);
+      return;
+    }
+    // An empty replacement takes away what the chart has, else the chart would put that before the target's name.
+    if (hasRegistryValue && image.registry.replacement === '') this.#write(image, image.registry, '');
+    const named = registry === '' ? repository : `${registry}/${repository}`;
+    this.#write(image, image.repository, targetReference(this.#prefix, named));
   }
 
   /** The text of one part. `raw` is what is written back: null stays null. */

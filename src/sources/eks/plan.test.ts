@@ -122,6 +122,21 @@ whole: ghcr.io/team/whole:v3@${digest}`,
     expect(targets(replaced)).toEqual([`${prefix}quay.io/a`]);
   });
 
+  it('leads the repository to the target when the chart has no value for the registry, or shall have none', async () => {
+    const literal = await planImages(
+      'a: { registry: { name: "quay.io:443" }, repository: { location: values, path: repository } }',
+      { values: 'repository: a' },
+    );
+    expect(values(literal)).toEqual({ repository: `${prefix}quay.io-443/a` });
+    expect(targets(literal)).toEqual([`${prefix}quay.io-443/a`]);
+    const emptied = await planImages(
+      'a: { registry: { location: values, path: registry }, repository: { location: values, path: repository } }',
+      { values: 'registry: docker.io\nrepository: a' },
+      'charts: { demo: { replication: { a: { registry: "", repository: ghcr.io/a } } } }',
+    );
+    expect(values(emptied)).toEqual({ registry: '', repository: `${prefix}ghcr.io/a` });
+  });
+
   it('writes no value for a literal name and for a tag from Chart.yaml', async () => {
     const result = await planImages(
       `node:

@@ -22,18 +22,26 @@ const replaced = new Map([['bitnami/kubectl:1.32.3', 'bitnamilegacy/kubectl:1.32
 /** Rendered by a chart, and set by no value. */
 const hardCoded = new Set(['gcr.io/k8s-staging-test-infra/kubekins-e2e:v20220624-1a63fdd9f2-master']);
 
-async function findPackage(entry: ChartEntry): Promise<{ readonly repository: string; readonly chart: Chart }> {
+const packages = new Map<string, Promise<Chart>>();
+
+/** The chart, unpacked once for all versions of EKS. */
+function chartOf({ name, version }: ChartEntry): Promise<Chart> {
+  const known = packages.get(`${name}-${version}`) ?? findPackage(`${name}-${version}.tgz`);
+  packages.set(`${name}-${version}`, known);
+  return known;
+}
+
+async function findPackage(file: string): Promise<Chart> {
   for (const repository of await readdir(join(folder, 'repos'))) {
-    const path = join(folder, 'repos', repository, `${entry.name}-${entry.version}.tgz`);
-    if (existsSync(path)) return { repository, chart: await readChart(await readFile(path)) };
+    const path = join(folder, 'repos', repository, file);
+    if (existsSync(path)) return readChart(await readFile(path));
   }
-  throw new Error(`${entry.name} ${entry.version} is not in ${folder}`);
+  throw new Error(`${file} is not in ${folder}`);
 }
 
 async function planFor(eksVersion: string): Promise<EksPlan> {
   const files = await loadDataFiles({ directories: { shippedDirectory }, eksVersion });
-  const readPackage = async (entry: ChartEntry): Promise<Chart> => (await findPackage(entry)).chart;
-  return planEks(files, { prefix, readChart: readPackage, platforms: 'all', signal: new AbortController().signal });
+  return planEks(files, { prefix, readChart: chartOf, platforms: 'all', signal: new AbortController().signal });
 }
 
 const Refs = z.looseObject({ refs: z.array(z.looseObject({ ref: z.string(), partial: z.boolean().optional() })) });
