@@ -31,6 +31,8 @@ export type RunEvent =
       readonly ok: boolean;
       readonly totals: Totals | undefined;
       readonly failures: readonly Failure[];
+      /** Where the run left its files, as a reader may open them. */
+      readonly files?: readonly string[] | undefined;
     };
 
 /** Takes events; must not throw and must not wait. */

@@ -1,0 +1,103 @@
+import type { Failure, Outcome, Totals } from '../model/result.ts';
+import type { RunEvent } from './events.ts';
+import { counted, formatBytes, formatDuration, formatRate, lines, oneLine, shortened } from './format.ts';
+import { retriesText } from './progress.ts';
+import type { Tally } from './tally.ts';
+
+/** One line for an artifact that is done with. */
+export function outcomeLine(outcome: Outcome): string {
+  const kind = outcome.kind.padEnd(9);
+  if (outcome.kind === 'failed') {
+    const cause = outcome.failures[0]?.cause;
+    return `${kind}  ${outcome.artifact}${cause === undefined ? '' : `: ${oneLine(cause)}`}`;
+  }
+  const [first, ...more] = outcome.targets;
+  const target = `${first ?? ''}${more.length > 0 ? ` and ${counted(more.length, 'more name')}` : ''}`;
+  const cost = outcome.kind === 'copied' ? `  (${formatBytes(outcome.bytes)}, ${formatDuration(outcome.seconds)})` : '';
+  return `${kind}  ${outcome.artifact} -> ${target}${cost}`;
+}
+
+export function planLine(plan: Extract<RunEvent, { type: 'planned' }>): string {
+  const what = [counted(plan.images, 'image'), ...(plan.charts > 0 ? [counted(plan.charts, 'chart')] : [])];
+  const from = plan.sources.length > 0 ? ` from ${shortened(plan.sources, 8).join(', ')}` : '';
+  return `planned: ${what.join(' and ')} under ${counted(plan.targets, 'name')}${from}`;
+}
+
+/** What is said at the end of a run. */
+export function summaryLines(
+  event: Extract<RunEvent, { type: 'run-finished' }>,
+  tally: Tally,
+  warnings: readonly string[],
+  seconds: number,
+): readonly string[] {
+  const retries = retriesText(tally, 5);
+  return [
+    '',
+    headline(event, tally, seconds),
+    ...counts(tally),
+    ...(event.totals === undefined ? [] : totalsLines(event.totals)),
+    ...(retries === undefined ? [] : [`  ${retries}`]),
+    ...section('warnings', shortened(warnings, 20)),
+    ...failureLines(event.failures),
+    ...section('files', event.files ?? []),
+  ];
+}
+
+function headline(event: Extract<RunEvent, { type: 'run-finished' }>, tally: Tally, seconds: number): string {
+  const time = formatDuration(seconds);
+  if (!event.ok) return `${event.job}: FAILED with ${counted(event.failures.length, 'failure')} after ${time}`;
+  const done = tally.outcomes.size;
+  if (done > 0 && tally.ofKind('unchanged').length === done) {
+    return `${event.job}: done in ${time}, nothing to copy: the target holds all ${counted(done, 'artifact')} already`;
+  }
+  return `${event.job}: done in ${time}`;
+}
+
+function counts(tally: Tally): readonly string[] {
+  return (['copied', 'unchanged', 'failed'] as const).flatMap((kind) => {
+    const artifacts = tally.ofKind(kind);
+    if (artifacts.length === 0) return [];
+    const line = `  ${kind.padEnd(9)}  ${counted(artifacts.length, 'artifact')}`;
+    // What changed is worth its names; what failed is told below.
+    return kind === 'copied' ? [line, ...shortened(artifacts, 10).map((name) => `             ${name}`)] : [line];
+  });
+}
+
+function totalsLines(totals: Totals): readonly string[] {
+  const { bytesRead, bytesWritten, blobsWritten, blobsMounted, manifestsWritten, seconds } = totals;
+  if (bytesRead === 0 && bytesWritten === 0 && manifestsWritten === 0) return [];
+  const rate = seconds > 0 ? `, ${formatRate(bytesWritten / seconds)}` : '';
+  const mounted = blobsMounted > 0 ? `, ${blobsMounted} mounted` : '';
+  return [
+    `  moved      ${formatBytes(bytesRead)} read, ${formatBytes(bytesWritten)} sent${rate}; ` +
+      `${counted(blobsWritten, 'blob')} sent${mounted}, ${counted(manifestsWritten, 'manifest')} (1 MB = 1,000,000 bytes)`,
+  ];
+}
+
+function section(title: string, items: readonly string[]): readonly string[] {
+  return items.length === 0 ? [] : ['', `${title}:`, ...items.map((item) => `  ${item}`)];
+}
+
+/** Every failure in full: where, which, why, and what to do. */
+function failureLines(failures: readonly Failure[]): readonly string[] {
+  if (failures.length === 0) return [];
+  return ['', 'failures:', ...failures.flatMap((failure, index) => failureBlock(failure, index + 1))];
+}
+
+function failureBlock(failure: Failure, number: number): readonly string[] {
+  const mark = `${String(number).padStart(3)}. `;
+  const indent = ' '.repeat(mark.length);
+  const where = failure.host === undefined ? failure.side : `${failure.side} ${failure.host}`;
+  // What the heading says already is not said again.
+  const detail = (label: string, text: string | undefined): readonly string[] =>
+    text === undefined || failure.artifact.includes(text) ? [] : [`${indent}${label}: ${text}`];
+  return [
+    `${mark}${failure.artifact} (${where}, ${failure.code})`,
+    ...lines(failure.cause).map((line) => `${indent}${line}`),
+    ...detail('reference', failure.reference),
+    ...detail('digest', failure.digest),
+    ...(failure.remedy === undefined
+      ? []
+      : lines(failure.remedy).map((line, index) => `${indent}${index === 0 ? 'what to do: ' : '  '}${line}`)),
+  ];
+}
