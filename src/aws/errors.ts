@@ -199,6 +199,12 @@ function local(fault: Fault, { call, region }: AwsErrorContext, what: string): E
 
 function byStatus(fault: Fault, context: AwsErrorContext, what: string, said: string): Explanation {
   if (fault.status === 403 || fault.status === 401) return denied(fault, context);
+  if (fault.status === 407)
+    return [
+      'unreachable',
+      `${what}: the proxy refuses our credentials (HTTP 407)`,
+      'correct user and password in HTTPS_PROXY',
+    ];
   if (fault.status === 404) return ['not-found', `${what}: not there; ${said}`, undefined];
   if (fault.status === 429)
     return ['throttled', `${what}: still throttled after all attempts; ${said}`, 'run again later'];

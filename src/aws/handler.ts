@@ -3,7 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import type { NodeHttpHandler, NodeHttpHandlerOptions } from '@smithy/node-http-handler';
 import type { NetworkSettings } from '../model/network.ts';
-import { proxyFor } from './proxy.ts';
+import { proxyFor } from '../model/proxy.ts';
 
 type Request = Parameters<NodeHttpHandler['handle']>[0];
 type Options = Parameters<NodeHttpHandler['handle']>[1];
@@ -49,12 +49,14 @@ export async function requestHandler(network: NetworkSettings): Promise<AwsReque
     const port = request.port === undefined ? '' : `:${request.port}`;
     const proxy = proxyFor(new URL(`${request.protocol}//${host}${port}`), network);
     if (proxy === undefined) return direct;
-    let handler = proxied.get(proxy);
+    let handler = proxied.get(proxy.href);
     if (handler === undefined) {
       // A plain HTTP endpoint goes through the proxy as a tunnel too.
       const agent = new HttpsProxyAgent(proxy, agentOptions);
+      // Its options are for the connection to the proxy only; these are for the one inside the tunnel.
+      Object.assign(agent.options, trust);
       handler = new Handler({ ...timeouts, httpAgent: agent, httpsAgent: agent });
-      proxied.set(proxy, handler);
+      proxied.set(proxy.href, handler);
     }
     return handler;
   };
