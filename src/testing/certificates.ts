@@ -1,3 +1,5 @@
+// @peculiar/x509 loads tsyringe, which wants this polyfill to be there first.
+import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import {

@@ -95,6 +95,8 @@ async function serve(
   req: IncomingMessage,
   res: ServerResponse,
 ): Promise<void> {
+  // Node takes the socket away from a request whose connection was reset.
+  const { socket } = req;
   const method = req.method ?? 'GET';
   const url = new URL(req.url ?? '/', 'http://server');
   const facts = options.classify(method, url, req.headers);
@@ -115,7 +117,7 @@ async function serve(
   try {
     const answer = await handleWithFault(options, stop, { method, url, headers: req.headers, body, entry }, fault, req);
     if (answer === undefined) {
-      req.socket.resetAndDestroy();
+      socket.resetAndDestroy();
       return;
     }
     if (!(fault?.kind === 'status' && fault.early === true)) await drained(body);
@@ -123,7 +125,7 @@ async function serve(
     body.resume();
   } catch {
     // The connection broke (by our fault or the client's); there is nobody left to answer.
-    req.socket.destroy();
+    socket.destroy();
   }
 }
 
