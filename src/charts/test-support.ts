@@ -42,8 +42,8 @@ export function tarOf(members: readonly Member[]): Buffer {
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);
 }
 
-export function tgzOf(members: readonly Member[]): Buffer {
-  return gzipSync(tarOf(members), { level: 9 });
+export function tgzOf(members: readonly Member[], level = 9): Buffer {
+  return gzipSync(tarOf(members), { level });
 }
 
 export function chartYaml(name: string, version: string, more = ''): string {
