@@ -55,6 +55,7 @@ export function openSeedFarmer(options: SeedFarmerOptions): SeedFarmer {
     LANG: 'C.UTF-8',
     PATH: `${bin}:/usr/local/bin:/usr/bin:/bin`,
     PYTHONPATH: join(import.meta.dirname, 'quick-sleep'),
+    PYTHONDONTWRITEBYTECODE: '1',
     ...account.environment,
     ...options.environment,
     STAND_IN_ENVIRONMENT: JSON.stringify({ ...networkOfThisMachine(), ...options.buildEnvironment }),

@@ -2,7 +2,7 @@
  * Stands in for the docker CLI where `seedfarmer --local` calls `docker run … public.ecr.aws/codebuild/local-builds`:
  * runs the phases of the buildspec in bash on this machine, in an environment as clean as a container's.
  * What differs from CodeBuild: no image (node is this machine's), /var/scripts is a folder of its own, and uv, pip, docker
- * and aws are shims (the module must need none of them). Network settings of the build come from STAND_IN_ENVIRONMENT.
+ * and aws are shims (the module must need none of them). STAND_IN_ENVIRONMENT (JSON) is set in the build as its image would.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -86,8 +86,8 @@ function run(argv: readonly string[]): number {
     writeShims(join(home, 'bin'));
     const aws = Object.entries(given).filter(([name]) => name.startsWith('AWS_') && name !== 'AWS_CONFIGURATION');
     const environment = {
-      ...z.record(z.string(), z.string()).parse(JSON.parse(process.env['STAND_IN_ENVIRONMENT'] ?? '{}')),
       ...Object.fromEntries(aws),
+      ...z.record(z.string(), z.string()).parse(JSON.parse(process.env['STAND_IN_ENVIRONMENT'] ?? '{}')),
       ...fileEnvironment(join(source, given['ENV_VAR_FILE'] ?? 'local.env')),
       ...buildspec.env.variables,
       HOME: home,
