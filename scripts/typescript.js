@@ -19,6 +19,8 @@ export async function allowTypeScript() {
   }
   const { register } = await import('tsx/esm/api');
   register();
+  // The pinned SDK runs on Node 20; what its next releases need is no concern of whoever reads this program's output.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   if (before === undefined) delete process.env.TMPDIR;
   else process.env.TMPDIR = before;
 }

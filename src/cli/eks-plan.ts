@@ -10,10 +10,13 @@ import type { ReadStore } from '../model/store.ts';
 import { httpDownloads } from '../registry/download.ts';
 import { registryStore } from '../registry/store.ts';
 import { type ChartEntry, type DataFileSet, loadDataFiles } from '../sources/eks/data-files.ts';
+import { findUserDirectory } from '../sources/eks/user-directory.ts';
 import { type EksPlan, planEks } from '../sources/eks/plan.ts';
 import type { EksSettings } from './eks-settings.ts';
 import { platformTexts } from './platform-text.ts';
 import type { Session } from './session.ts';
+
+const moduleDirectory = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The module's own data files; Seed-Farmer puts those of a manifest over them. */
 const shippedDirectory = fileURLToPath(new URL('../../data/eks_dockerimage-replication/versions', import.meta.url));
@@ -29,7 +32,9 @@ export async function readDataFiles(
   eksVersion: string,
   dataDir: string | undefined,
 ): Promise<DataFileSet> {
-  const files = await loadDataFiles({ directories: { userDirectory: dataDir, shippedDirectory }, eksVersion });
+  // Seed-Farmer drops a manifest's dataFiles anywhere below the module, as their path is written there.
+  const userDirectory = dataDir ?? (await findUserDirectory(moduleDirectory, shippedDirectory));
+  const files = await loadDataFiles({ directories: { userDirectory, shippedDirectory }, eksVersion });
   for (const { name, path, from } of files.files) {
     session.reporter.emit({
       type: 'notice',

@@ -50,6 +50,8 @@ const layoutHost = 'oci-layout.invalid';
 
 export interface TargetOptions {
   readonly aws: () => Aws;
+  /** The account, where it is known already. */
+  readonly accountId?: string | undefined;
   readonly settings: RepositorySettings;
   readonly tags: Readonly<Record<string, string>>;
   /** For a registry that is not ECR. */
@@ -72,6 +74,7 @@ export async function openTarget(session: Session, text: TargetText, options: Ta
     }
     case 'ecr': {
       const ecr = await ecrRegistry(options.aws(), {
+        accountId: options.accountId,
         settings: options.settings,
         tags: options.tags,
         reporter: session.reporter,

@@ -58,6 +58,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     const files = await readDataFiles(session, settings.eksVersion, command.dataDir);
     const target = await openTarget(session, targetText, {
       aws: () => aws,
+      accountId: settings.accountId,
       settings,
       tags: { [ownerTagKey(settings.deployment, settings.module)]: settings.project },
       credentials: noCredentials,
