@@ -225,6 +225,19 @@ describe('helm', () => {
     await expect(ensure({ platform: 'aix', arch: 'ppc64' })).rejects.toMatchObject({ code: 'unsupported' });
   });
 
+  it('from get.helm.sh is not asked for again, not even for its digest, once it was unpacked', async () => {
+    const digest = helmReleaseDigests['helm-v3.21.4-linux-amd64.tar.gz'] ?? '?';
+    await mkdir(join(folder, 'cache', digest), { recursive: true });
+    await writeFile(join(folder, 'cache', digest, 'helm'), script('v3.21.4'), { mode: 0o755 });
+    const offline = () => Promise.reject(new Error('no network'));
+    const downloads = { getBytes: offline, getToFile: offline };
+    for (const url of [undefined, helmReleaseUrl('v3.21.4', 'linux-amd64')])
+      await expect(ensure({ url, downloads, platform: 'linux', arch: 'x64' })).resolves.toEqual({
+        path: join(folder, 'cache', digest, 'helm'),
+        version: '3.21.4',
+      });
+  });
+
   it('comes from get.helm.sh by default, with a digest that we ship, for both machines', () => {
     for (const platform of ['linux-amd64', 'linux-arm64']) {
       const url = new URL(helmReleaseUrl(pinnedHelmVersion, platform));

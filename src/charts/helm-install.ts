@@ -118,8 +118,8 @@ function parseDistroUrl(text: string): URL {
 }
 
 /**
- * The digest that the archive must have, lower-case hex: HelmDistroChecksum; for our own pinned release the digest that
- * we ship (nobody on the way can change it); else what `<archive>.sha256sum` says; else the digest of the known release
+ * The digest that the archive must have, lower-case hex: HelmDistroChecksum; for a release from get.helm.sh the
+ * digest that we ship (nobody on the way can change it); else what `<archive>.sha256sum` says; else the digest of the known release
  * of that file name; else nothing.
  */
 async function expectedDigest(options: InstallOptions, url: URL): Promise<string | undefined> {
@@ -129,7 +129,7 @@ async function expectedDigest(options: InstallOptions, url: URL): Promise<string
     throw new ReplicationError('configuration', 'HelmDistroChecksum is not a sha256 digest (64 hexadecimal digits)');
   }
   const shipped = helmReleaseDigests[basename(url.pathname)];
-  if (options.url === undefined && shipped !== undefined) return shipped;
+  if (url.hostname === 'get.helm.sh' && shipped !== undefined) return shipped;
   return (await publishedDigest(options, url)) ?? shipped;
 }
 

@@ -102,7 +102,7 @@ export function repositoryError(error: unknown, url: URL, what: string): unknown
     case 'denied':
       return new ReplicationError(error.code, `${url.host} gives ${what} only to users it knows: ${error.message}`, {
         ...detail,
-        remedy: `check username and password for ${url.host} in the secret that HelmRepoSecretName names (entry HelmRepoSecretKey), or set that parameter`,
+        remedy: `check username and password for ${url.host} in the secret that HelmRepoSecretName names (entry HelmRepoSecretKey), or set that parameter${error.code === 'denied' ? '; object stores also answer 403 for what is not there' : ''}`,
         cause: error,
       });
     default:
