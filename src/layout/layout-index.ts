@@ -6,6 +6,7 @@ import { ReplicationError } from '../model/errors.ts';
 import { Descriptor } from '../model/manifest.ts';
 import { mediaTypes } from '../model/media-types.ts';
 import { isTag } from '../model/reference.ts';
+import { originalOf } from './stand-in.ts';
 import { fileStamp, isMissingFile, replaceFile, storageError } from './files.ts';
 
 /** OCI image-spec v1.1 annotations.md. In an image layout it is the name that a manifest is found by. */
@@ -14,8 +15,14 @@ const indexName = 'index.json';
 
 const IndexJson = z.looseObject({ schemaVersion: z.literal(2), manifests: z.array(z.unknown()) });
 
+/** A top-level manifest, and what stands under the same name for readers that cannot find it. */
+export interface Entry {
+  readonly descriptor: Descriptor;
+  readonly standIn: Descriptor | undefined;
+}
+
 /** Top-level manifests of one repository, by tag or digest. */
-export type Entries = ReadonlyMap<string, Descriptor>;
+export type Entries = ReadonlyMap<string, Entry>;
 
 interface Snapshot {
   /** Which version of the file this is; `undefined` when there is none. */
@@ -29,7 +36,7 @@ interface Snapshot {
 /** A change of one repository's entries. */
 export interface Edit {
   readonly repository: string;
-  readonly set: ReadonlyMap<string, Descriptor>;
+  readonly set: Entries;
   readonly remove: readonly string[];
 }
 
@@ -116,18 +123,22 @@ function parseIndex(file: string, text: string, stamp: string): Snapshot {
   const parsed = IndexJson.safeParse(json);
   if (!parsed.success) throw invalid(parsed.error);
   const { manifests, ...rest } = parsed.data;
-  const repositories = new Map<string, Map<string, Descriptor>>();
+  const repositories = new Map<string, Map<string, Entry>>();
   const foreign: unknown[] = [];
   for (const each of manifests) {
-    const descriptor = Descriptor.safeParse(each);
-    const name = descriptor.success ? splitName(descriptor.data.annotations?.[refName]) : undefined;
-    if (!descriptor.success || name === undefined) {
+    const parsed = Descriptor.safeParse(each);
+    const name = parsed.success ? splitName(parsed.data.annotations?.[refName]) : undefined;
+    if (!parsed.success || name === undefined) {
       foreign.push(each);
       continue;
     }
-    const entries = repositories.get(name.repository) ?? new Map<string, Descriptor>();
-    entries.set(name.reference, descriptor.data);
+    const entries = repositories.get(name.repository) ?? new Map<string, Entry>();
     repositories.set(name.repository, entries);
+    const original = originalOf(parsed.data);
+    const known = entries.get(name.reference)?.descriptor;
+    if (original === undefined) entries.set(name.reference, { descriptor: parsed.data, standIn: undefined });
+    // One whose original is gone has lost its meaning.
+    else if (known?.digest === original) entries.set(name.reference, { descriptor: known, standIn: parsed.data });
   }
   return { stamp, repositories, foreign, rest };
 }
@@ -146,7 +157,7 @@ function applied(snapshot: Snapshot, edits: readonly Edit[]): Snapshot {
   for (const edit of edits) {
     const entries = new Map(repositories.get(edit.repository));
     for (const reference of edit.remove) entries.delete(reference);
-    for (const [reference, descriptor] of edit.set) entries.set(reference, descriptor);
+    for (const [reference, entry] of edit.set) entries.set(reference, entry);
     repositories.set(edit.repository, entries);
   }
   return { ...snapshot, repositories };
@@ -155,16 +166,17 @@ function applied(snapshot: Snapshot, edits: readonly Edit[]): Snapshot {
 /** Sorted by name, so that the same content gives the same file whatever the order of the writes. */
 function formatIndex(snapshot: Snapshot): string {
   const named = [...snapshot.repositories].flatMap(([repository, entries]) =>
-    [...entries].map(([reference, descriptor]) => ({
+    [...entries].map(([reference, entry]) => ({
       name: `${repository}${isDigest(reference) ? '@' : ':'}${reference}`,
-      descriptor,
+      entry,
     })),
   );
   named.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  const manifests = named.map(({ name, descriptor }) => ({
-    ...descriptor,
-    annotations: { ...descriptor.annotations, [refName]: name },
-  }));
+  const manifests = named.flatMap(({ name, entry }) =>
+    [entry.descriptor, entry.standIn]
+      .filter((descriptor) => descriptor !== undefined)
+      .map((descriptor) => ({ ...descriptor, annotations: { ...descriptor.annotations, [refName]: name } })),
+  );
   const index = {
     schemaVersion: 2,
     mediaType: mediaTypes.ociIndex,

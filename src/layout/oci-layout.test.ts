@@ -7,6 +7,7 @@ import { type Digest, digestHex, digestOf } from '../model/digest.ts';
 import type { ManifestContent } from '../model/manifest.ts';
 import { mediaTypes } from '../model/media-types.ts';
 import type { WriteStore } from '../model/store.ts';
+import { buildImage } from '../testing/image-builder.ts';
 import { openOciLayout } from './oci-layout.ts';
 import { storeContract } from './store-contract.ts';
 
@@ -81,6 +82,25 @@ describe('image layout on disk', () => {
     await putImage(store, 'docker.io/library/x', '2', 'alone');
     expect(await names()).toEqual(['demo/app:1.0', `demo/app@${alone}`, 'docker.io/library/x:2']);
     expect((await store.resolve('demo/app', child, signal)).digest).toBe(child);
+  });
+
+  it('puts an OCI index behind a Docker manifest, for readers that look for OCI types only', async () => {
+    const store = await openOciLayout(directory);
+    const image = buildImage({ name: 'docker', format: 'docker', platforms: ['linux/amd64'], index: false });
+    for (const content of image.blobs.values()) {
+      if (content instanceof Uint8Array) await putBlob(store, 'demo', Buffer.from(content));
+    }
+    for (const each of image.manifests) await store.writeManifest('demo', '1.0', each, signal);
+    expect(await names()).toEqual(['demo:1.0', 'demo:1.0']);
+    const again = await openOciLayout(directory);
+    expect(await again.resolve('demo', '1.0', signal)).toEqual(image.descriptor);
+    expect(await again.listTags('demo', signal)).toEqual(['1.0']);
+    const index: unknown = JSON.parse(await readFile(path.join(directory, 'index.json'), 'utf8'));
+    expect(index).toMatchObject({ manifests: [image.descriptor, { mediaType: mediaTypes.ociIndex }] });
+    await putImage(again, 'demo', 'other', 'layer');
+    expect(await names()).toEqual(['demo:1.0', 'demo:1.0', 'demo:other']);
+    await putImage(again, 'demo', '1.0', 'layer');
+    expect(await names()).toEqual(['demo:1.0', 'demo:other']);
   });
 
   it('keeps repositories apart, and shares their blobs', async () => {

@@ -9,8 +9,9 @@ import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import { type Descriptor, type ManifestContent, maxManifestBytes } from '../model/manifest.ts';
 import type { OpenBlobOptions, UploadSession, UploadStart, WriteStore } from '../model/store.ts';
 import { isMissingFile, replaceFile, storageError, unfinishedFile, unfinishedPrefix } from './files.ts';
-import { type Entries, LayoutIndex } from './layout-index.ts';
+import { type Edit, type Entries, LayoutIndex } from './layout-index.ts';
 import { blobUnknown, type ManifestView, nameIn, notFound, viewManifest } from './manifest-view.ts';
+import { standInOf } from './stand-in.ts';
 import { checkManifest, verifiedBy } from './verify.ts';
 
 const headerName = 'oci-layout';
@@ -25,8 +26,7 @@ export interface OciLayoutOptions {
 
 /**
  * A folder as store: OCI image layout, image-spec v1.1 image-layout.md. An entry of `index.json` is named
- * `repository:tag` or `repository@digest`, so that `skopeo copy oci:FOLDER:repository:tag …` reads it (skopeo before
- * 1.18 finds Docker-typed manifests only when they are the single entry).
+ * `repository:tag` or `repository@digest`, so that `skopeo copy oci:FOLDER:repository:tag …` reads it.
  *
  * Blobs are shared by all repositories and appear under their name only when complete and verified. A file that lies there
  * with the right size is trusted; readers verify as with any store.
@@ -66,7 +66,7 @@ async function prepare(directory: string, create: boolean): Promise<void> {
   if (!files.includes('index.json')) await new LayoutIndex(directory).change(noEdit);
 }
 
-const noEdit = { repository: '', set: new Map<string, Descriptor>(), remove: [] };
+const noEdit: Edit = { repository: '', set: new Map(), remove: [] };
 
 async function checkHeader(file: string): Promise<void> {
   let json: unknown;
@@ -225,23 +225,33 @@ class OciLayout implements WriteStore {
     const view = viewManifest(content);
     const missing = await this.missingBlobs(repository, [...view.blobs, ...view.children], signal);
     if (missing.size > 0) throw blobUnknown(this.name, nameIn(repository, reference), [...missing]);
+    await this.#keep(content, signal);
     const { descriptor } = view;
-    if (!(await this.#holds(descriptor))) {
-      const session = { repository, location: unfinishedFile(this.#directory) };
-      await this.finishUpload(session, descriptor, content.bytes, signal);
-    }
     this.#views.set(descriptor.digest, view);
     // Names of its own are for what nothing else leads to: a digest below a tag or an index gets none, or loses it.
     if (isDigest(reference) && (await this.#find(repository, reference)) !== undefined) return;
+    const standIn = standInOf(view);
+    if (standIn !== undefined) await this.#keep(standIn, signal);
     const covered = [descriptor, ...view.children].map((each) => each.digest);
-    await this.#index.change({ repository, set: new Map([[reference, descriptor]]), remove: covered });
+    await this.#index.change({
+      repository,
+      set: new Map([[reference, { descriptor, standIn: standIn?.descriptor }]]),
+      remove: covered,
+    });
+  }
+
+  /** Writes a manifest's bytes where blobs are. */
+  async #keep({ descriptor, bytes }: ManifestContent, signal: AbortSignal): Promise<void> {
+    if (await this.#holds(descriptor)) return;
+    const session = { repository: '', location: unfinishedFile(this.#directory) };
+    await this.finishUpload(session, descriptor, bytes, signal);
   }
 
   /** What a tag or digest names in a repository, which holds its entries and everything below them. */
   async #find(repository: string, reference: string): Promise<Descriptor | undefined> {
     const entries = await this.#index.entries(repository);
     const entry = entries?.get(reference);
-    if (entry !== undefined) return plain(entry);
+    if (entry !== undefined) return plain(entry.descriptor);
     if (entries === undefined || !isDigest(reference)) return undefined;
     for await (const { descriptor } of this.#reachable(entries)) {
       if (descriptor.digest === reference) return plain(descriptor);
@@ -254,7 +264,7 @@ class OciLayout implements WriteStore {
     entries: Entries,
   ): AsyncGenerator<{ readonly descriptor: Descriptor; readonly view: ManifestView | undefined }> {
     const seen = new Set<Digest>();
-    const waiting = [...entries.values()];
+    const waiting = [...entries.values()].map((entry) => entry.descriptor);
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       if (seen.has(next.digest)) continue;
       seen.add(next.digest);
