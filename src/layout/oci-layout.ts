@@ -3,7 +3,7 @@ import path from 'node:path';
 import { addAbortSignal, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Digest, digestAlgorithm, digestHex, digestOf, isDigest } from '../model/digest.ts';
-import { isReplicationError, ReplicationError } from '../model/errors.ts';
+import { isReplicationError, type ReplicationError } from '../model/errors.ts';
 import { type Descriptor, type ManifestContent, maxManifestBytes } from '../model/manifest.ts';
 import type { OpenBlobOptions, UploadSession, UploadStart, WriteStore } from '../model/store.ts';
 import { isMissingFile, storageError, unfinishedFile } from './files.ts';
