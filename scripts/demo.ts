@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { main } from '../src/cli/main.ts';
 import { startChartServer } from '../src/testing/chart-server.ts';
@@ -68,6 +69,8 @@ export async function demo(args: readonly string[]): Promise<number> {
     Object.assign(process.env, settings);
     for (const name of ['AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_ENDPOINT_URL'])
       Reflect.deleteProperty(process.env, name);
+    // Without a helm on PATH the program would fetch one from the internet.
+    const render = helmOnPath() ? [] : ['--no-render'];
     const publish = args.some((arg) => arg.startsWith('--target')) ? [] : ['--publish'];
     const argv = [
       process.execPath,
@@ -86,6 +89,10 @@ export async function demo(args: readonly string[]): Promise<number> {
   } finally {
     await Promise.all([open, secured, charts, ecr, s3, secrets].map((server) => server.close()));
   }
+}
+
+function helmOnPath(): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'helm')));
 }
 
 function isOut(args: readonly string[], position: number, arg: string): boolean {

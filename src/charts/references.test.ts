@@ -29,13 +29,32 @@ metadata: {name: n}
 data: {image: not/typed:1}
 `;
     expect(typedReferences(rendered)).toEqual([
-      { reference: 'quay.io/a/init:1', template: 'web/templates/deployment.yaml', object: 'Deployment/web', path: 'spec.template.spec.initContainers[0].image' },
-      { reference: 'nginx', template: 'web/templates/deployment.yaml', object: 'Deployment/web', path: 'spec.template.spec.containers[0].image' },
-      { reference: `ghcr.io/x/y@sha256:${'a'.repeat(64)}`, template: 'web/charts/sub/templates/cr.yaml', object: 'Thing/t', path: 'spec.pods[0].template.spec.ephemeralContainers[0].image' },
+      {
+        reference: 'quay.io/a/init:1',
+        template: 'web/templates/deployment.yaml',
+        object: 'Deployment/web',
+        path: 'spec.template.spec.initContainers[0].image',
+      },
+      {
+        reference: 'nginx',
+        template: 'web/templates/deployment.yaml',
+        object: 'Deployment/web',
+        path: 'spec.template.spec.containers[0].image',
+      },
+      {
+        reference: `ghcr.io/x/y@sha256:${'a'.repeat(64)}`,
+        template: 'web/charts/sub/templates/cr.yaml',
+        object: 'Thing/t',
+        path: 'spec.pods[0].template.spec.ephemeralContainers[0].image',
+      },
     ]);
   });
 
   it('survives a document that is no YAML', () => {
-    expect(typedReferences('---\nkind: [\n---\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: a}]}\n').map((each) => each.reference)).toEqual(['a']);
+    expect(
+      typedReferences('---\nkind: [\n---\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: a}]}\n').map(
+        (each) => each.reference,
+      ),
+    ).toEqual(['a']);
   });
 });

@@ -19,14 +19,18 @@ export function typedReferences(rendered: string): readonly RenderedReference[] 
   return parts(rendered).flatMap(({ template, text }) =>
     parseAllDocuments(text, { uniqueKeys: false, strict: false, logLevel: 'silent' }).flatMap((document) => {
       const object: unknown = document.toJS({ maxAliasCount: 10_000 });
-      return isMap(object) ? containers(object, '').map((found) => ({ ...found, template, object: nameOf(object) })) : [];
+      return isMap(object)
+        ? containers(object, '').map((found) => ({ ...found, template, object: nameOf(object) }))
+        : [];
     }),
   );
 }
 
 /** Helm writes `# Source: <chart>/templates/<file>` above what a template renders. */
 function parts(rendered: string): readonly { readonly template: string; readonly text: string }[] {
-  return rendered.split(/^---\s*$/m).map((text) => ({ text, template: /^# Source: (.+)$/m.exec(text)?.[1] ?? 'unknown template' }));
+  return rendered
+    .split(/^---\s*$/m)
+    .map((text) => ({ text, template: /^# Source: (.+)$/m.exec(text)?.[1] ?? 'unknown template' }));
 }
 
 function containers(node: unknown, path: string): readonly { readonly reference: string; readonly path: string }[] {
@@ -39,10 +43,15 @@ function containers(node: unknown, path: string): readonly { readonly reference:
   });
 }
 
-function images(list: readonly unknown[], path: string): readonly { readonly reference: string; readonly path: string }[] {
+function images(
+  list: readonly unknown[],
+  path: string,
+): readonly { readonly reference: string; readonly path: string }[] {
   return list.flatMap((each, position) => {
     const image = isMap(each) ? each['image'] : undefined;
-    return typeof image === 'string' && image.trim() !== '' ? [{ reference: image.trim(), path: `${path}[${position}].image` }] : [];
+    return typeof image === 'string' && image.trim() !== ''
+      ? [{ reference: image.trim(), path: `${path}[${position}].image` }]
+      : [];
   });
 }
 

@@ -49,6 +49,7 @@ export async function main(argv: readonly string[], environment: Environment): P
     .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')
     .option('--target <target>', 'oci-layout:DIR or host[/prefix] (default: the private ECR of account and region)')
     .option('--plan', 'say what would be done and write the plan, copy nothing')
+    .option('--no-render', 'do not render the charts with helm to look for images that are not replicated')
     .option('--publish', 'write the result to S3 and leave the metadata for Seed-Farmer in metadata.json')
     .action(async (options: CommonOptions & EksOptions) => {
       const { runEks } = await import('./commands/eks.ts');
@@ -145,6 +146,7 @@ interface EksOptions {
   readonly platforms?: string;
   readonly target?: string;
   readonly plan?: boolean;
+  readonly render?: boolean;
   readonly publish?: boolean;
 }
 

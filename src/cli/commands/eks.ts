@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import type { Helm } from '../../charts/helm.ts';
 import type { Aws } from '../../aws/clients.ts';
 import { accountId } from '../../aws/identity.ts';
 import { ownerTagKey } from '../../aws/owner-tag.ts';
@@ -19,6 +20,8 @@ import { openAws } from '../aws-session.ts';
 import { chartRequest, imageRequest } from '../copy-requests.ts';
 import { archiveOf, makePlan, openSources, readDataFiles, type Sources } from '../eks-plan.ts';
 import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
+import { checkRenders } from '../render-check.ts';
+import { findHelm } from './helm.ts';
 import { type Replication, replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
 import { openTarget, parseTarget, type Target } from '../target.ts';
@@ -29,6 +32,8 @@ export interface EksCommand extends EksArguments {
   readonly plan?: boolean | undefined;
   readonly publish?: boolean | undefined;
   readonly target?: string | undefined;
+  /** `false`: do not render the charts. */
+  readonly render?: boolean | undefined;
 }
 
 /** The EKS job: data files in, charts and images at the target, result written and, with `publish`, published. */
@@ -69,8 +74,10 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
       target: `${target.host}/${target.path}${settings.project}-…`,
     });
     const sources = await openSources(session, settings, files, aws);
-    const plan = await makePlan(session, settings, files, sources, `${target.host}/${target.path}${settings.project}-`);
+    const prefix = `${target.host}/${target.path}${settings.project}-`;
+    const plan = await makePlan(session, settings, files, sources, prefix);
     const failures = planFailures(session, plan);
+    const helm = await helmOf(session, settings, command);
     announce(session, plan);
     const out = resolve(command.out);
     await writeFiles(out, {
@@ -82,12 +89,34 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     const replication = await copyPlan(session, files, sources, plan, target);
     failures.push(...replication.failures);
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
+    if (helm !== undefined && !session.admission.aborted)
+      await checkRenders(session, helm, files, sources, plan.plan.charts, prefix);
     if (failures.length === 0 && session.admission.aborted)
       failures.push(failureOf('run', toReplicationError(session.admission.reason)));
     if (failures.length === 0 && command.publish === true) await publish(session, settings, plan, aws, out);
     return { failures, totals: replication.totals };
   } finally {
     await aws.close();
+  }
+}
+
+/**
+ * The helm that charts are rendered with. One that the user named has to be had; where none was named and none can be
+ * had (a build without internet), the run goes on without rendering, and says so.
+ */
+async function helmOf(session: Session, settings: EksSettings, command: EksCommand): Promise<Helm | undefined> {
+  if (command.render === false || command.plan === true) return undefined;
+  try {
+    return await findHelm(session, settings.helmDistro);
+  } catch (error) {
+    if (settings.helmDistro.url !== undefined || session.signal.aborted) throw error;
+    const { message } = toReplicationError(error);
+    session.reporter.emit({
+      type: 'notice',
+      level: 'warning',
+      message: `no helm, so charts are not rendered to look for images that are not replicated: ${message}`,
+    });
+    return undefined;
   }
 }
 

@@ -9,6 +9,6 @@ export interface ChartContent {
   readonly values: unknown;
   /** values.yaml as text, for numbers that lose zeros when parsed (`1.10`). */
   readonly valuesText?: string | undefined;
-  /** By alias where a subchart has one, else by name; by both is fine too. */
+  /** By the key that sets their values: the alias where the dependency has one, else the name. */
   readonly subcharts: ReadonlyMap<string, ChartContent>;
 }

@@ -16,11 +16,9 @@ export function effectiveValues(chart: ChartContent, values: JsonMap = {}): Json
   return deepMerge(deepMerge(merged, isJsonMap(chart.values) ? chart.values : {}), values);
 }
 
-/** Subcharts under the key that sets their values: the alias where there is one. */
+/** Subcharts under the key that sets their values. A chart may be used under its own name and under aliases as well. */
 function subchartsByKey(chart: ChartContent): readonly (readonly [string, ChartContent])[] {
-  const entries = [...chart.subcharts];
-  const aliased = new Set(entries.filter(([key, subchart]) => key !== subchart.name).map(([, subchart]) => subchart));
-  return entries.filter(([key, subchart]) => key !== subchart.name || !aliased.has(subchart));
+  return [...chart.subcharts];
 }
 
 /**
