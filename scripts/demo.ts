@@ -81,6 +81,7 @@ export async function demo(args: readonly string[]): Promise<number> {
       '--out',
       out,
       ...publish,
+      ...render,
       ...args.filter((arg, position) => !isOut(args, position, arg)),
     ];
     const status = await main(argv, { env: process.env, stdout: process.stdout, stderr: process.stderr });

@@ -11,7 +11,7 @@ export interface LazyEcr {
   /** Tokens for hosts on private ECR. */
   readonly credentials: CredentialSource;
   /** The host as a target where repositories are created; `undefined` when it is not ECR's. */
-  target(host: string): Promise<WriteStore> | undefined;
+  readonly target: (host: string) => Promise<WriteStore> | undefined;
   close(): Promise<void>;
 }
 

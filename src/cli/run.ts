@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { exitStatusFor, isReplicationError, ReplicationErrors, toReplicationError } from '../model/errors.ts';
 import { type Failure, failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';

@@ -41,6 +41,8 @@ export interface Session {
 export interface JobResult {
   readonly failures: readonly Failure[];
   readonly totals: Totals | undefined;
+  /** Paths of the files that the job left. */
+  readonly files?: readonly string[];
 }
 
 export interface SessionOptions {
@@ -129,7 +131,7 @@ async function workingFolder(env: EnvironmentVariables): Promise<string> {
 interface Stopper {
   readonly signal: AbortSignal;
   readonly admission: AbortSignal;
-  at(time: number, reason: ReplicationError): void;
+  readonly at: (time: number, reason: ReplicationError) => void;
   dispose(): void;
 }
 

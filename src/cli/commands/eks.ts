@@ -80,12 +80,12 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     const helm = await helmOf(session, settings, command);
     announce(session, plan);
     const out = resolve(command.out);
-    await writeFiles(out, {
+    const written = await writeFiles(out, {
       'plan.json': jsonText(plan.plan),
       'updated_images.json': formatUpdatedImages(plan.updatedImages),
       'replication_result.json': formatResult(plan.result),
     });
-    if (command.plan === true) return { failures, totals: undefined };
+    if (command.plan === true) return { failures, totals: undefined, files: written };
     const replication = await copyPlan(session, files, sources, plan, target);
     failures.push(...replication.failures);
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
@@ -94,7 +94,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     if (failures.length === 0 && session.admission.aborted)
       failures.push(failureOf('run', toReplicationError(session.admission.reason)));
     if (failures.length === 0 && command.publish === true) await publish(session, settings, plan, aws, out);
-    return { failures, totals: replication.totals };
+    return { failures, totals: replication.totals, files: written };
   } finally {
     await aws.close();
   }
