@@ -3,13 +3,13 @@ import { exitStatusFor, isReplicationError, ReplicationErrors, toReplicationErro
 import { type Failure, failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
 import type { EnvironmentVariables } from './environment.ts';
-import { type JobResult, openSession, type Session } from './session.ts';
+import { type JobResult, openSession, type Output, type Session } from './session.ts';
 
 /** What the program stands in: streams and variables, given by the script that starts it. */
 export interface Environment {
   readonly env: EnvironmentVariables;
-  readonly stdout: NodeJS.WriteStream;
-  readonly stderr: NodeJS.WriteStream;
+  readonly stdout: Output;
+  readonly stderr: Writable;
 }
 
 export interface RunOptions {
@@ -49,6 +49,7 @@ export async function runJob(
     ok: status === 0,
     totals: result.totals,
     failures: result.failures,
+    files: [...(result.files ?? []), join(resolve(options.out), 'run.json')],
   });
   try {
     await leaveRecord(session, options.out);

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import type { CopyOptions } from '../copy/request.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { NetworkSettings } from '../model/network.ts';
@@ -45,12 +46,19 @@ export interface JobResult {
   readonly files?: readonly string[];
 }
 
+/** Standard output, or a stream that stands for it. */
+export type Output = Writable & {
+  readonly isTTY?: boolean;
+  readonly columns?: number | undefined;
+  hasColors?(): boolean;
+};
+
 export interface SessionOptions {
   readonly env: EnvironmentVariables;
   readonly insecureHosts?: readonly string[];
   /** One JSON object per event on standard output instead of text. */
   readonly json?: boolean;
-  readonly stdout: NodeJS.WriteStream;
+  readonly stdout: Output;
   readonly concurrency?: number | undefined;
 }
 
@@ -107,8 +115,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   };
 }
 
-function isInteractive(stream: NodeJS.WriteStream, env: EnvironmentVariables): boolean {
-  return stream.isTTY && variable(env, 'CI', 'CODEBUILD_BUILD_ID') === undefined && env['TERM'] !== 'dumb';
+function isInteractive(stream: Output, env: EnvironmentVariables): boolean {
+  return stream.isTTY === true && variable(env, 'CI', 'CODEBUILD_BUILD_ID') === undefined && env['TERM'] !== 'dumb';
 }
 
 async function workingFolder(env: EnvironmentVariables): Promise<string> {
