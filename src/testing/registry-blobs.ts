@@ -27,10 +27,11 @@ export const deleteBlob: RepositoryHandler = async (context, _exchange, name, re
 };
 
 function findBlob(context: RegistryContext, name: string, reference: string): { digest: Digest; size: number } {
-  const repository = existingRepository(context, name);
+  const unknown = (): Error => ociError(404, 'BLOB_UNKNOWN', 'blob unknown to registry', { digest: reference });
+  const repository = existingRepository(context, name, unknown);
   if (!isDigest(reference)) throw ociError(400, 'DIGEST_INVALID', 'provided digest did not match uploaded content');
   const size = repository.blobs.has(reference) ? context.storage.size(reference) : undefined;
-  if (size === undefined) throw ociError(404, 'BLOB_UNKNOWN', 'blob unknown to registry', { digest: reference });
+  if (size === undefined) throw unknown();
   return { digest: reference, size };
 }
 

@@ -52,21 +52,29 @@ export function ociError(status: number, code: string, message: string, detail?:
   );
 }
 
+/** What Go's router says about a path that nobody serves. */
+export function notFoundPage(): AnswerError {
+  return new AnswerError({ status: 404, headers: { 'content-type': 'text/plain' }, body: '404 page not found\n' });
+}
+
 /**
- * The repository, or 404 NAME_UNKNOWN. ECR has no create-on-push unless a template asks for it, and says so on the
- * upload POST already: https://github.com/aws/containers-roadmap/issues/853
+ * The repository, or 404. ECR has no create-on-push unless a template asks for it, and says NAME_UNKNOWN on the upload
+ * POST already: https://github.com/aws/containers-roadmap/issues/853
+ * @param unknown what distribution answers instead: it knows a repository only by its content
  */
-export function existingRepository(context: RegistryContext, name: string): Repository {
+export function existingRepository(
+  context: RegistryContext,
+  name: string,
+  unknown = (): Error => ociError(404, 'NAME_UNKNOWN', 'repository name not known to registry', { name }),
+): Repository {
   const repository = context.state.get(name);
   if (repository !== undefined) return repository;
-  if (context.manners === 'ecr') {
-    throw ociError(
-      404,
-      'NAME_UNKNOWN',
-      `The repository with name '${name}' does not exist in the registry with id '${context.account.id}'`,
-    );
-  }
-  throw ociError(404, 'NAME_UNKNOWN', 'repository name not known to registry', { name });
+  if (context.manners === 'plain') throw unknown();
+  throw ociError(
+    404,
+    'NAME_UNKNOWN',
+    `The repository with name '${name}' does not exist in the registry with id '${context.account.id}'`,
+  );
 }
 
 /** The repository to push to: on a plain registry it springs into being. */

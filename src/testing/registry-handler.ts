@@ -1,9 +1,9 @@
-import { type Answer, AnswerError, jsonAnswer } from './answer.ts';
+import { type Answer, jsonAnswer } from './answer.ts';
 import { dataPlaneActions } from './ecr-iam.ts';
 import type { Exchange } from './http-host.ts';
 import type { Access } from './registry-auth.ts';
 import { deleteBlob, getBlob, headBlob } from './registry-blobs.ts';
-import { ociError, type RegistryContext, type RepositoryHandler } from './registry-context.ts';
+import { notFoundPage, ociError, type RegistryContext, type RepositoryHandler } from './registry-context.ts';
 import { catalog, listReferrers, listTags } from './registry-lists.ts';
 import { deleteManifest, getManifest, putManifest } from './registry-manifests.ts';
 import { cancelUpload, patchUpload, putUpload, repositoryArn, startUpload, uploadStatus } from './registry-uploads.ts';
@@ -53,7 +53,7 @@ export async function answerRegistry(
   if (entry.class === 'catalog') return catalog(context, exchange);
   const handler = handlers[entry.class];
   if (handler === undefined || entry.repository === undefined) {
-    throw new AnswerError({ status: 404, headers: { 'content-type': 'text/plain' }, body: '404 page not found\n' });
+    throw notFoundPage();
   }
   if (context.manners === 'ecr') checkPermissions(context, exchange, entry.repository);
   return handler(context, exchange, entry.repository, entry.reference ?? '');

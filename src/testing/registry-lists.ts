@@ -2,7 +2,13 @@ import { isDigest } from '../model/digest.ts';
 import { mediaTypes } from '../model/media-types.ts';
 import { type Answer, jsonAnswer } from './answer.ts';
 import type { Exchange } from './http-host.ts';
-import { existingRepository, ociError, type RegistryContext, type RepositoryHandler } from './registry-context.ts';
+import {
+  existingRepository,
+  notFoundPage,
+  ociError,
+  type RegistryContext,
+  type RepositoryHandler,
+} from './registry-context.ts';
 
 /**
  * Tags, in pages. ECR gives 100 a page unless told, refuses n > 1000 and follows only its own opaque tokens
@@ -60,7 +66,7 @@ export async function catalog(context: RegistryContext, exchange: Exchange): Pro
 
 /** OCI distribution-spec v1.1 "Listing Referrers". ECR has it since 2024: AWS Open Source Blog, 2024-06. */
 export const listReferrers: RepositoryHandler = async (context, exchange, name, reference) => {
-  if (!context.referrersApi) throw ociError(404, 'NOT_FOUND', '404 page not found');
+  if (!context.referrersApi) throw notFoundPage();
   const repository = existingRepository(context, name);
   if (!isDigest(reference)) throw ociError(400, 'DIGEST_INVALID', 'not a digest');
   const filter = exchange.url.searchParams.get('artifactType');

@@ -17,7 +17,7 @@ import { findManifest, type Repository, requiredBlobs, type StoredManifest, view
 
 /** GET and HEAD of a manifest by tag or digest. */
 export const getManifest: RepositoryHandler = async (context, exchange, name, reference) => {
-  const repository = existingRepository(context, name);
+  const repository = existingRepository(context, name, () => unknownManifest(context, reference));
   checkReference(context, reference);
   const stored = findManifest(repository, reference);
   if (stored === undefined) throw unknownManifest(context, reference);

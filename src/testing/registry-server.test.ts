@@ -56,8 +56,9 @@ describe('a plain registry', () => {
     const server = await start(plain);
     const started = await fetch(`${server.url}/v2/a/b/blobs/uploads/`, { method: 'POST' });
     const location = new URL(started.headers.get('location') ?? '', server.url);
-    expect((await fetch(location, { method: 'PATCH', body: 'first ' })).status).toBe(202);
-    const second = await fetch(location, { method: 'PATCH', body: 'second ' });
+    const patch = (text: string): Promise<Response> => fetch(location, { method: 'PATCH', body: Buffer.from(text) });
+    expect((await patch('first ')).status).toBe(202);
+    const second = await patch('second ');
     expect(second.headers.get('range')).toBe('0-12');
     const digest = digestOf('first second third');
     const done = await fetch(`${location.href}?digest=${digest}`, { method: 'PUT', body: 'third' });

@@ -64,6 +64,9 @@ export const patchUpload: RepositoryHandler = async (context, exchange, name, id
   }
   session.patches += 1;
   if (context.manners === 'plain') {
+    const type = exchange.headers['content-type'];
+    // distribution takes nothing else (registry/handlers/blobupload.go, PatchBlobData) and answers 500.
+    if (type !== undefined && type !== 'application/octet-stream') throw ociError(500, 'UNKNOWN', 'bad Content-Type');
     await session.staged.append(exchange.body);
     return progress(202, session);
   }
