@@ -1,55 +1,24 @@
 import { type Digest, parseDigest } from '../model/digest.ts';
 import type { ManifestContent } from '../model/manifest.ts';
 import { type Answer, AnswerError } from './answer.ts';
-import { openStorage, type StorageKind } from './blob-storage.ts';
+import { openStorage } from './blob-storage.ts';
 import { answerApi } from './ecr-api.ts';
-import { createIam, type Iam, type PolicyStatement } from './ecr-iam.ts';
-import { type FaultAction, FaultQueue, type FaultRule } from './faults.ts';
-import { type Exchange, type HttpHost, startHttpHost, type TlsFiles } from './http-host.ts';
+import { createIam, type Iam } from './ecr-iam.ts';
+import { FaultQueue, type FaultRule } from './faults.ts';
+import { type Exchange, type HttpHost, startHttpHost } from './http-host.ts';
 import type { ImageContent } from './image-builder.ts';
 import { presignedStorage, type PresignedStorage } from './presigned-storage.ts';
-import { createAuthenticator, type RegistryAuth } from './registry-auth.ts';
-import type { AccountInfo, Manners, RegistryContext } from './registry-context.ts';
+import { createAuthenticator } from './registry-auth.ts';
+import type { AccountInfo, RegistryContext } from './registry-context.ts';
+import { inflictAfter, inflictBefore } from './registry-faults.ts';
 import { answerRegistry } from './registry-handler.ts';
+import type { RegistryServerOptions } from './registry-options.ts';
 import { classifyRegistryRequest } from './registry-routes.ts';
 import { findManifest, RegistryState, type Repository, type RepositorySettings } from './registry-state.ts';
 import { type RequestClass, type RequestFacts, RequestLog } from './request-log.ts';
 import { type Rate, tokenBucket } from './token-bucket.ts';
 
-export interface RegistryServerOptions {
-  readonly manners: Manners;
-  /** Default: `none` on a plain registry, `ecr-token` on an ECR-like one. */
-  readonly auth?: RegistryAuth | undefined;
-  /** Default: memory. A directory keeps repositories too, and a later server on it finds them. */
-  readonly storage?: StorageKind | undefined;
-  /** ECR: the account setting BLOB_MOUNTING (default off, as at AWS). Plain: whether it mounts (default on). */
-  readonly mounting?: boolean | undefined;
-  /** Above this rate a manifest PUT is answered 429 without Retry-After, as ECR does (10 a second by default there). */
-  readonly manifestPutRate?: Rate | undefined;
-  /** The same for other classes of requests. */
-  readonly rates?: Partial<Readonly<Record<RequestClass, Rate>>> | undefined;
-  /** Blob downloads are redirected (307) to another port that refuses Authorization. Default: on ECR only. */
-  readonly blobRedirect?: boolean | undefined;
-  /** Seconds that a redirect's address is good for; default 300. */
-  readonly redirectSeconds?: number | undefined;
-  /** OCI 1.1 referrers interface. Default: on ECR only (distribution has none; the pusher keeps the fallback tag). */
-  readonly referrersApi?: boolean | undefined;
-  readonly tls?: TlsFiles | undefined;
-  /** Address to listen on; default 127.0.0.1. */
-  readonly host?: string | undefined;
-  readonly port?: number | undefined;
-  readonly accountId?: string | undefined;
-  readonly region?: string | undefined;
-  readonly partition?: string | undefined;
-  /** What references, repositoryUri and proxyEndpoint say instead of `127.0.0.1:PORT` (reached through a proxy's routes). */
-  readonly hostName?: string | undefined;
-  /** Host that redirects to the object store name, where it is reached through a proxy's routes as well. */
-  readonly storageHostName?: string | undefined;
-  /** Who the requests come from, as access denied messages say it. */
-  readonly principal?: string | undefined;
-  /** IAM policy that is enforced; without any everything is allowed. */
-  readonly policy?: readonly PolicyStatement[] | undefined;
-}
+export type { RegistryServerOptions } from './registry-options.ts';
 
 /** A registry on a local port, with its faults, its log and a way around its interface. */
 export interface RegistryServer {
@@ -213,53 +182,6 @@ async function answerStorage(
     throw new AnswerError({ status: 400, body: 'credentials of another host were sent here' });
   }
   return answerRegistry(context, exchange, { trusted: true });
-}
-
-async function inflictBefore(context: RegistryContext, fault: FaultAction, facts: RequestFacts): Promise<void> {
-  if (fault.kind === 'expire-tokens') context.auth.expireTokens();
-  if (fault.kind === 'drop-blob' && fault.when === 'before') dropBlob(context, facts.repository, facts.reference);
-}
-
-async function inflictAfter(
-  context: RegistryContext,
-  storage: HttpHost,
-  main: HttpHost,
-  fault: FaultAction,
-  exchange: Exchange,
-  answer: Answer,
-): Promise<Answer> {
-  if (fault.kind === 'drop-blob' && fault.when === 'after') {
-    dropBlob(context, exchange.entry.repository, exchange.url.searchParams.get('digest') ?? exchange.entry.reference);
-  }
-  const location = answer.headers?.['location'];
-  if (fault.kind !== 'location' || typeof location !== 'string') return answer;
-  return { ...answer, headers: { ...answer.headers, location: bentLocation(fault.form, location, storage, main) } };
-}
-
-function bentLocation(
-  form: Extract<FaultAction, { kind: 'location' }>['form'],
-  location: string,
-  storage: HttpHost,
-  main: HttpHost,
-): string {
-  const { pathname, search } = new URL(location, main.url);
-  switch (form) {
-    case 'relative':
-      return pathname + search;
-    case 'absolute':
-      return `${main.url}${pathname}${search}`;
-    case 'query':
-      return `${pathname}?_state=a%2Bb%3D&x=1`;
-    case 'other-host':
-      return `${storage.url}${pathname}${search}`;
-  }
-}
-
-function dropBlob(context: RegistryContext, name: string | undefined, digest: string | undefined): void {
-  const repository = name === undefined ? undefined : context.state.get(name);
-  if (repository === undefined || digest === undefined) return;
-  repository.blobs.delete(parseDigest(digest));
-  context.state.save(repository);
 }
 
 interface Parts {

@@ -10,7 +10,7 @@ import { type Exchange, startHttpHost } from './http-host.ts';
 import { artifactOf, buildImage, type ImageContent, jsonBlob } from './image-builder.ts';
 import { syntheticLayer } from './image-layers.ts';
 import { type RegistryServer, startRegistryServer } from './registry-server.ts';
-import { RequestLog } from './request-log.ts';
+import { requestClasses, RequestLog } from './request-log.ts';
 import { pushSampleImages, sampleCharts } from './samples.ts';
 
 /**
@@ -52,7 +52,10 @@ const RegistryConfig = z.strictObject({
   storage: z.union([z.literal('memory'), z.literal('discard'), z.strictObject({ directory: z.string() })]).optional(),
   mounting: z.boolean().optional(),
   manifestPutRate: Rate.optional(),
+  /** Other rates, by class of request. */
+  rates: z.partialRecord(z.enum(requestClasses), Rate).optional(),
   blobRedirect: z.boolean().optional(),
+  redirectSeconds: z.number().optional(),
   referrersApi: z.boolean().optional(),
   tls: Tls.optional(),
   port: z.number().int().optional(),
@@ -60,6 +63,16 @@ const RegistryConfig = z.strictObject({
   region: z.string().optional(),
   partition: z.string().optional(),
   hostName: z.string().optional(),
+  principal: z.string().optional(),
+  policy: z
+    .array(
+      z.strictObject({
+        effect: z.enum(['Allow', 'Deny']),
+        actions: z.array(z.string()),
+        resources: z.array(z.string()),
+      }),
+    )
+    .optional(),
   storageHostName: z.string().optional(),
   repositories: z.array(z.string()).optional(),
   images: z.array(SyntheticImage).optional(),
