@@ -264,6 +264,8 @@ describe('ECR’s manners on the distribution interface', () => {
     const location = redirect.headers.get('location') ?? '';
     expect([redirect.status, new URL(location).host]).toEqual([307, server.storageHost]);
     expect(await (await fetch(location)).text()).toBe('content');
+    const ranged = await fetch(location, { headers: { range: 'bytes=0-2' } });
+    expect([ranged.status, await ranged.text()]).toEqual([206, 'con']);
     expect((await fetch(location, { headers: { authorization: 'Basic eDp5' } })).status).toBe(400);
     expect((await fetch(location, { method: 'HEAD' })).status).toBe(403);
     server.expireRedirects();
@@ -360,6 +362,40 @@ describe('credentials', () => {
     ]);
   });
 
+  it('Bearer: lets anybody pull where told so, and exchanges an identity token', async () => {
+    const server = await start({
+      manners: 'plain',
+      auth: {
+        kind: 'bearer',
+        username: 'user',
+        password: 'pass',
+        anonymousPull: true,
+        identityToken: 'refresh',
+        service: null,
+        extraChallenges: ['Basic realm="other"'],
+        tokenField: 'access_token',
+        omitExpiresIn: true,
+      },
+    });
+    const challenge = (await fetch(`${server.url}/v2/`)).headers.get('www-authenticate');
+    expect(challenge).toBe(`Bearer realm="${server.url}/token", Basic realm="other"`);
+    const scope = 'repository:app:pull,push';
+    const startWith = async (answer: Response): Promise<number> => {
+      const { access_token: token, expires_in: expires } = (await answer.json()) as Record<string, string | undefined>;
+      expect(expires).toBeUndefined();
+      const headers = { authorization: `Bearer ${token ?? ''}` };
+      return (await fetch(`${server.url}/v2/app/blobs/uploads/`, { method: 'POST', headers })).status;
+    };
+    expect(await startWith(await fetch(`${server.url}/token?scope=${scope}`))).toBe(401);
+    const exchange = (token: string): Promise<Response> =>
+      fetch(`${server.url}/token`, {
+        method: 'POST',
+        body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: token, scope }),
+      });
+    expect(await startWith(await exchange('refresh'))).toBe(202);
+    expect((await exchange('wrong')).status).toBe(401);
+  });
+
   it('Basic: takes the one right pair', async () => {
     const server = await start({ manners: 'plain', auth: { kind: 'basic', username: 'user', password: 'pass' } });
     const with_ = (pair: string): Promise<Response> =>
@@ -382,6 +418,18 @@ async function ecrToken(server: RegistryServer): Promise<string> {
   const { authorizationData } = (await response.json()) as { authorizationData: { authorizationToken: string }[] };
   return authorizationData[0]?.authorizationToken ?? '';
 }
+
+describe('storage that discards', () => {
+  it('verifies and remembers a blob without keeping it', async () => {
+    const server = await start({ ...plain, storage: 'discard' });
+    expect((await upload(server, 'app', 'content')).status).toBe(201);
+    const head = await fetch(`${server.url}/v2/app/blobs/${digestOf('content')}`, { method: 'HEAD' });
+    expect([head.status, head.headers.get('content-length')]).toEqual([200, '7']);
+    const started = await fetch(`${server.url}/v2/app/blobs/uploads/`, { method: 'POST' });
+    const location = `${server.url}${started.headers.get('location') ?? ''}?digest=${digestOf('right')}`;
+    expect((await fetch(location, { method: 'PUT', body: 'wrong' })).status).toBe(400);
+  });
+});
 
 describe('storage in a folder', () => {
   it('keeps repositories, blobs and synthetic content for the next server', async () => {

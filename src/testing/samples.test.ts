@@ -1,5 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadDataFiles } from '../sources/eks/data-files.ts';
 import { digestAlgorithm, digestHex, digestOf } from '../model/digest.ts';
 import { parseManifest } from '../model/manifest.ts';
 import { mediaTypes } from '../model/media-types.ts';
@@ -114,10 +118,17 @@ describe('sample charts', () => {
     expect(sampleCharts()).toEqual(sampleCharts());
   });
 
-  it('come with data files for all of them', () => {
-    const dockerMappings = { default: '127.0.0.1:5000' };
-    const { defaults, version } = sampleDataFiles({ chartRepository: 'https://charts.example.com', dockerMappings });
-    for (const name of Object.keys(sampleReferences())) expect(defaults).toContain(`name: ${name}\n`);
-    expect(version).toContain('default: 127.0.0.1:5000');
+  it('come with data files that the module itself accepts, for all of them', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'samples-'));
+    try {
+      const dockerMappings = { default: '127.0.0.1:5000' };
+      const files = sampleDataFiles({ chartRepository: 'https://charts.example.com', dockerMappings });
+      await writeFile(join(directory, 'default.yaml'), files.defaults);
+      await writeFile(join(directory, '1.34.yaml'), files.version);
+      const set = await loadDataFiles({ directories: { shippedDirectory: directory }, eksVersion: '1.34' });
+      expect([...set.charts.keys()].sort()).toEqual(Object.keys(sampleReferences()).sort());
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 });
