@@ -1,9 +1,10 @@
 import { Socket } from 'node:net';
 import { createSecureContext, rootCertificates } from 'node:tls';
-import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici';
+import { Agent, buildConnector, type Dispatcher, ProxyAgent } from 'undici';
 import type { NetworkSettings } from '../model/network.ts';
 import { proxyAuthorization, proxyFor } from './proxy.ts';
 import { sharedLookup } from './resolver.ts';
+import { tunnelThrough } from './tunnel.ts';
 
 export interface ConnectionOptions {
   readonly network: NetworkSettings;
@@ -38,37 +39,49 @@ export function openConnections({ network, connectMs, perOrigin }: ConnectionOpt
     pipelining: 1,
     maxHeaderSize: 64 * 1024,
   };
+  const trusting = { timeout: connectMs, ...trust };
   const direct = new Agent({ ...pools, connect: lateWriteErrors(buildConnector(socketOptions)) });
-  const proxies = new Map<string, ProxyAgent>();
+  const proxies = new Map<string, Dispatcher>();
 
-  const proxyAgent = (proxy: URL): ProxyAgent => {
-    const known = proxies.get(proxy.href);
+  const throughProxy = (proxy: URL, scheme: string): Dispatcher => {
+    const key = `${scheme} ${proxy.href}`;
+    const known = proxies.get(key);
     if (known !== undefined) return known;
-    const token = proxyAuthorization(proxy);
-    const agent = new ProxyAgent({
-      ...pools,
-      uri: `${proxy.protocol}//${proxy.host}`,
-      ...(token === undefined ? {} : { token }),
-      requestTls: { timeout: connectMs, ...trust },
-      proxyTls: socketOptions,
-      // Plain http goes through the proxy as a request for the absolute address (RFC 9112 section 3.2.2): many proxies
-      // open tunnels to port 443 only. https always takes a tunnel.
-      proxyTunnel: false,
-      clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: 3 * connectMs }),
-    });
-    proxies.set(proxy.href, agent);
+    const agent =
+      scheme === 'https:'
+        ? new Agent({
+            ...pools,
+            connect: lateWriteErrors(tunnelThrough(proxy, buildConnector(trusting), { ...trust, timeout: connectMs })),
+          })
+        : plainProxy(proxy, socketOptions, pools);
+    proxies.set(key, agent);
     return agent;
   };
 
   return {
     dispatcherFor(url) {
       const proxy = proxyFor(url, network);
-      return proxy === undefined ? direct : proxyAgent(proxy);
+      return proxy === undefined ? direct : throughProxy(proxy, url.protocol);
     },
     async destroy() {
       await Promise.all([direct, ...proxies.values()].map((agent) => agent.destroy()));
     },
   };
+}
+
+/**
+ * Plain http goes through a proxy as a request for the absolute address (RFC 9112 section 3.2.2): many proxies open
+ * tunnels to port 443 only.
+ */
+function plainProxy(proxy: URL, proxyTls: buildConnector.BuildOptions, pools: Agent.Options): ProxyAgent {
+  const token = proxyAuthorization(proxy);
+  return new ProxyAgent({
+    ...pools,
+    uri: `${proxy.protocol}//${proxy.host}`,
+    ...(token === undefined ? {} : { token }),
+    proxyTls,
+    proxyTunnel: false,
+  });
 }
 
 /** One context for all connections: parsing the root certificates again for each would cost 10 ms apiece. */

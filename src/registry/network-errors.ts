@@ -1,5 +1,6 @@
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import { cancellation } from './cancelled.ts';
+import { ProxyRefusal } from './tunnel.ts';
 
 /** What went wrong below HTTP. */
 export interface NetworkFailure {
@@ -133,10 +134,9 @@ function proxyFailure(
 }
 
 function proxyStatus(error: unknown): number | undefined {
-  const message = messageOf(error);
-  if (message === 'Proxy Authentication Required (407)') return 407; // undici Http1ProxyWrapper
-  const found = /^Proxy response \((\d{3})\)/.exec(message); // undici ProxyAgent
-  return found === null ? undefined : Number(found[1]);
+  if (error instanceof ProxyRefusal) return error.status;
+  if (messageOf(error) === 'Proxy Authentication Required (407)') return 407; // undici Http1ProxyWrapper
+  return undefined;
 }
 
 /** Happy eyeballs fails with all attempts in one AggregateError: the first tells most. */

@@ -33,7 +33,8 @@ export interface PacerOptions {
 
 /** Leave to send one request. Give it back with `release`. */
 export interface Ticket {
-  readonly admittedAt: number;
+  /** How many refusals the pacer had seen when it gave leave. */
+  readonly epoch: number;
   readonly probe: boolean;
 }
 
@@ -53,10 +54,12 @@ export class Pacer {
   readonly #options: PacerOptions;
   readonly #queue: Waiter[] = [];
   #active = 0;
+  /** How many may be under way now: halved by a refusal, one more with each success, so that no round of refusals is large. */
+  #window: number;
   #blockedUntil = 0;
   #strikes = 0;
   #probing = false;
-  #lastStrikeAt = Number.NEGATIVE_INFINITY;
+  #epoch = 0;
   #cancelWake: (() => void) | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
   #waiting = 0;
@@ -64,6 +67,7 @@ export class Pacer {
 
   constructor(options: PacerOptions) {
     this.#options = options;
+    this.#window = options.concurrency;
     this.#bucket = new Bucket(options.rate, options.clock.now());
   }
 
@@ -109,7 +113,9 @@ export class Pacer {
   /** The host answered the request, whatever it said (429 apart). */
   succeeded(ticket: Ticket): void {
     this.#bucket.succeeded(this.#options.clock.now());
-    if (ticket.admittedAt < this.#lastStrikeAt || this.#strikes === 0) return;
+    if (ticket.epoch !== this.#epoch) return;
+    if (this.#window < this.#options.concurrency) this.#window += 1;
+    if (this.#strikes === 0) return;
     this.#strikes = 0;
     this.#probing = false;
     this.#pump();
@@ -122,14 +128,20 @@ export class Pacer {
    */
   throttled(ticket: Ticket, retryAfterMs: number | undefined): { readonly pauseMs: number; readonly fresh: boolean } {
     const now = this.#options.clock.now();
-    const fresh = ticket.admittedAt >= this.#lastStrikeAt;
+    const fresh = ticket.epoch === this.#epoch;
     if (fresh) {
       this.#strikes += 1;
-      this.#lastStrikeAt = now;
+      this.#epoch += 1;
+      this.#window = Math.max(1, Math.floor(Math.min(this.#window, this.#active) / 2));
       this.#bucket.refused(now);
     }
     const { baseMs, maxMs, clock } = this.#options;
-    const ceiling = Math.min(maxMs, baseMs * 2 ** (this.#strikes - 1));
+    // Where the rate is about known, the next place is not far off.
+    const base =
+      this.#strikes === 1
+        ? Math.min(baseMs, this.rate === Number.POSITIVE_INFINITY ? baseMs : 2_000 / this.rate)
+        : baseMs;
+    const ceiling = Math.min(maxMs, base * 2 ** (this.#strikes - 1));
     if (fresh || retryAfterMs !== undefined) {
       // A little jitter on top of Retry-After keeps several processes from coming back in the same instant.
       const pause =
@@ -141,7 +153,7 @@ export class Pacer {
 
   /** What keeps the next request from going: a time to wait until, or another request's end (`wait`). */
   #obstacle(): number | 'wait' | undefined {
-    if (this.#active >= this.#options.concurrency) return 'wait';
+    if (this.#active >= this.#window) return 'wait';
     const now = this.#options.clock.now();
     if (now < this.#blockedUntil) return this.#blockedUntil;
     if (this.#strikes > 0 && this.#probing) return 'wait';
@@ -150,12 +162,11 @@ export class Pacer {
   }
 
   #ticket(): Ticket {
-    const now = this.#options.clock.now();
     const probe = this.#strikes > 0;
     if (probe) this.#probing = true;
     this.#active += 1;
     this.#bucket.take();
-    return { admittedAt: now, probe };
+    return { epoch: this.#epoch, probe };
   }
 
   #pump(): void {
@@ -165,7 +176,7 @@ export class Pacer {
       if (obstacle !== undefined) break;
       this.#queue.shift()?.resolve(this.#ticket());
     }
-    const limited = typeof obstacle === 'number' || (obstacle === 'wait' && this.#strikes > 0);
+    const limited = typeof obstacle === 'number' || (obstacle === 'wait' && this.#window < this.#options.concurrency);
     this.#reportWaiting(limited ? this.#queue.length : 0);
     if (typeof obstacle === 'number') this.#wakeUpAt(obstacle);
   }
@@ -188,6 +199,9 @@ export class Pacer {
   }
 }
 
+/** How much faster than before, a second after a refusal. */
+const smallestGrowth = 0.005;
+
 /** A token bucket whose rate follows what the host takes. */
 class Bucket {
   rate: number;
@@ -197,11 +211,16 @@ class Bucket {
   #filledAt: number;
   /** Requests taken in this second and in the one before. */
   #window = { start: 0, count: 0, before: 0 };
-  /** The lowest rate that was refused lately: growth is slow near it. */
+  /** What the host seemed to take when it refused last. */
   #refusedRate = Number.POSITIVE_INFINITY;
+  #refusedAt = Number.NEGATIVE_INFINITY;
+  #growth = smallestGrowth;
+  /** Requests taken since then. */
+  #takenSince = 0;
 
   constructor(rate: PacerOptions['rate'], now: number) {
-    this.rate = rate?.perSecond ?? Number.POSITIVE_INFINITY;
+    // One hundredth below what is known: two clocks are never quite alike, and a refusal costs more.
+    this.rate = rate === undefined ? Number.POSITIVE_INFINITY : rate.perSecond * 0.99;
     this.#ceiling = this.rate;
     this.#burst = Math.max(1, rate?.burst ?? 1);
     this.#tokens = this.#burst;
@@ -229,23 +248,40 @@ class Bucket {
       this.#grow();
     }
     this.#window.count += 1;
+    this.#takenSince += 1;
   }
 
+  /**
+   * A host that counts with a token bucket has none left whenever it refuses. So what it took between two refusals,
+   * divided by the time between them, is its rate. The first refusal tells nothing yet: the burst is in it.
+   */
   refused(now: number): void {
-    const measured = Math.max(1, this.#window.count, now - this.#window.start < 1000 ? this.#window.before : 0);
-    this.#refusedRate = Math.min(this.rate, measured);
-    this.rate = Math.max(0.5, this.#refusedRate * 0.7);
+    const elapsed = now - this.#refusedAt;
+    const limited = this.rate !== Number.POSITIVE_INFINITY;
+    if (elapsed >= 50 && elapsed !== Number.POSITIVE_INFINITY) {
+      // After idle time the host's bucket was full again and the quotient says too little.
+      const recent = Math.max(this.#window.count, now - this.#window.start < 1000 ? this.#window.before : 0);
+      const measured = Math.max((this.#takenSince * 1000) / elapsed, recent / 2, limited ? this.rate / 2 : 0, 0.5);
+      this.#refusedRate = Math.min(measured, this.#ceiling);
+      this.rate = this.#refusedRate * 0.95;
+    } else if (limited) {
+      this.rate = Math.max(0.5, this.rate * 0.8);
+      this.#refusedRate = this.rate;
+    }
+    this.#refusedAt = now;
+    this.#takenSince = 0;
+    this.#growth = smallestGrowth;
     this.#burst = 1;
     this.#tokens = 0;
     this.#filledAt = now;
   }
 
-  /** Once a second while requests succeed. */
+  /** Once a second while requests succeed: cautiously at first, then ever faster. */
   #grow(): void {
     if (this.rate >= this.#ceiling) return;
-    const near = this.rate >= this.#refusedRate * 0.85 && this.rate <= this.#refusedRate * 1.25;
-    this.rate = near ? this.rate + Math.max(0.25, this.#refusedRate * 0.03) : this.rate * 1.5;
-    if (this.rate > 4 * this.#refusedRate) this.rate = this.#ceiling;
+    this.#growth = Math.min(1, this.#growth * 2);
+    this.rate = Math.max(this.rate + 0.1, this.rate * (1 + this.#growth));
+    if (this.rate > 8 * this.#refusedRate) this.rate = this.#ceiling;
     this.rate = Math.min(this.rate, this.#ceiling);
   }
 }

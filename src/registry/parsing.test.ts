@@ -184,11 +184,11 @@ describe('Retry-After', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');
   it.each([
     ['3', 3_000],
-    ['0', 0],
+    ['0', undefined],
     ['0.5', 500],
     ['86400', 60_000],
     ['Thu, 01 Jan 2026 00:00:20 GMT', 20_000],
-    ['Wed, 31 Dec 2025 23:59:00 GMT', 0],
+    ['Wed, 31 Dec 2025 23:59:00 GMT', undefined],
     ['208.569µs', undefined],
     ['-1', undefined],
     ['soon', undefined],

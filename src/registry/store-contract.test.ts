@@ -29,3 +29,29 @@ storeContract('registry with short-lived Bearer tokens from another host', async
   const store = registryStore(transport, server.host, { credentials });
   return { store, close: () => Promise.all([transport.close(), server.close()]).then(() => undefined) };
 });
+
+storeContract(
+  'ECR',
+  async () => {
+    const server = await startRegistryServer({
+      manners: 'ecr',
+      auth: { kind: 'none' },
+      blobRedirect: true,
+      mounting: true,
+    });
+    const transport = testTransport();
+    const store = registryStore(transport, server.host, {
+      credentials: noCredentials,
+      mounting: 'after-manifest',
+      control: {
+        ensureRepository(repository) {
+          if (server.repository(repository) !== undefined) return Promise.resolve('existing');
+          server.createRepository(repository);
+          return Promise.resolve('created');
+        },
+      },
+    });
+    return { store, close: () => Promise.all([transport.close(), server.close()]).then(() => undefined) };
+  },
+  { sha512: false },
+);

@@ -74,7 +74,7 @@ const defaults = { requestsPerHost: 32, transfersPerHost: 16 };
 /** Statuses after which the same request may succeed (go-containerregistry transport/retry.go; 425 RFC 8470, 522 Cloudflare). */
 const repeatable = new Set([408, 425, 499, 500, 502, 503, 504, 522]);
 /** Refusals for rate's sake do not mean failure: they have a budget of their own. */
-const throttleBudget = { tries: 15, ms: 300_000 };
+const throttleBudget = { tries: 15, leastMs: 20_000, ms: 300_000 };
 /** A committed upload is hashed and stored before it is answered. */
 const uploadAnswerMs = 300_000;
 
@@ -126,7 +126,7 @@ class HttpTransport implements Transport {
       if (attempt.kind === 'refused') {
         refusals += 1;
         const spent = this.#clock.now() - started;
-        const over = refusals >= throttleBudget.tries || spent > throttleBudget.ms;
+        const over = (refusals >= throttleBudget.tries && spent > throttleBudget.leastMs) || spent > throttleBudget.ms;
         if (request.repeat === 'never' || over) return attempt.answer;
         // The pacer holds the next try back; one line tells of the pause, however many requests it stops.
         if (attempt.fresh)
