@@ -89,9 +89,7 @@ async function readChild(
   signal: AbortSignal,
 ): Promise<ManifestContent | 'blob'> {
   try {
-    const content = await store.readManifest(repository, entry.digest, signal);
-    // What the index says the child is counts: some registries serve unknown types as something else.
-    return { bytes: content.bytes, descriptor: { ...content.descriptor, mediaType: entry.mediaType } };
+    return await store.readManifest(repository, entry.digest, signal);
   } catch (error) {
     if (!isManifestType(entry.mediaType) && isReplicationError(error, 'not-found')) return 'blob';
     throw error;
