@@ -19,6 +19,7 @@ import {
 } from '../testing/image-builder.ts';
 import {
   baseLayer,
+  type Layer,
   emptyLayer,
   foreignLayer,
   sha512Layer,
@@ -124,9 +125,7 @@ async function copied(world: Pair, image: ImageContent, over: Partial<CopyOption
 }
 
 describe('every kind of image', () => {
-  const layered = (
-    ...layers: Parameters<typeof buildImage>[0]['layers'] extends infer _T ? ReturnType<typeof baseLayer>[] : never
-  ): ImageContent => buildImage({ name: 'odd', layers: () => layers });
+  const layered = (...layers: readonly Layer[]): ImageContent => buildImage({ name: 'odd', layers: () => layers });
   it.each<[string, ImageContent]>([
     ['an OCI index', buildImage({ name: 'a' })],
     ['a Docker manifest list', buildImage({ name: 'b', format: 'docker' })],
