@@ -49,6 +49,21 @@ describe('connections to AWS', () => {
     expect(proxy.requests).toEqual([{ method: 'CONNECT', target: `${endpoint}:443`, status: 200 }]);
   });
 
+  it('are kept and shared through the proxy, also by more calls at once than there may be connections', async () => {
+    const aws = createAws({
+      network: { ...directNetwork, httpsProxy: proxy.url, extraCertificates: [authority.certificate] },
+      region: 'eu-central-1',
+      mask: new SecretMask(),
+    });
+    const ecr = await aws.ecr();
+    await Promise.all(Array.from({ length: 120 }, () => ecr.describeRepositories({})));
+    const opened = proxy.requests.length;
+    expect(opened).toBeLessThanOrEqual(50);
+    await ecr.describeRepositories({});
+    expect(proxy.requests.length).toBe(opened);
+    await aws.close();
+  });
+
   it('say what to do about a private authority that is not trusted', async () => {
     const error = await refusal(list({ httpsProxy: proxy.url }));
     expect(error.code).toBe('unreachable');

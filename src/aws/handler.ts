@@ -49,14 +49,19 @@ export async function requestHandler(network: NetworkSettings): Promise<AwsReque
     const port = request.port === undefined ? '' : `:${request.port}`;
     const proxy = proxyFor(new URL(`${request.protocol}//${host}${port}`), network);
     if (proxy === undefined) return direct;
-    let handler = proxied.get(proxy.href);
+    const secureEndpoint = request.protocol === 'https:';
+    const key = `${request.protocol} ${proxy.href}`;
+    let handler = proxied.get(key);
     if (handler === undefined) {
       // A plain HTTP endpoint goes through the proxy as a tunnel too.
       const agent = new HttpsProxyAgent(proxy, agentOptions);
-      // Its options are for the connection to the proxy only; these are for the one inside the tunnel.
-      Object.assign(agent.options, trust);
+      // Its options are for the connection to the proxy only; these are for the one inside the tunnel. Without being told,
+      // agent-base 7 finds out by the call stack whether a request is https, and finds otherwise when a connection
+      // becomes free: it is never used again, and requests that wait for one wait for ever (isSecureEndpoint in
+      // https://github.com/TooTallNate/proxy-agents/blob/main/packages/agent-base/src/index.ts).
+      Object.assign(agent.options, trust, { secureEndpoint });
       handler = new Handler({ ...timeouts, httpAgent: agent, httpsAgent: agent });
-      proxied.set(proxy.href, handler);
+      proxied.set(key, handler);
     }
     return handler;
   };
