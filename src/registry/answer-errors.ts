@@ -91,6 +91,8 @@ function remedyFor(code: ErrorCode, host: string): string | undefined {
   if (code === 'not-found')
     return 'check the name, and whether it is private (some registries answer "not found" then)';
   if (code === 'throttled') return `run again later, or give credentials for ${host}: known users have higher limits`;
+  if (code === 'conflict')
+    return `the tag at ${host} is immutable and holds something else: delete it there, make the repository's tags mutable, or use another tag`;
   if (code === 'unavailable') return 'run again: what was copied is kept';
   return undefined;
 }
