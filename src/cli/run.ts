@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import type { Writable } from 'node:stream';
 import { exitStatusFor, isReplicationError, ReplicationErrors, toReplicationError } from '../model/errors.ts';
 import { type Failure, failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
