@@ -18,7 +18,7 @@ import { sampleHosts } from '../src/testing/sample-charts.ts';
 export async function demo(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
-    options: { out: { type: 'string', default: 'out' } },
+    options: { out: { type: 'string', default: 'out' }, target: { type: 'string' } },
     strict: false,
     allowPositionals: true,
   });

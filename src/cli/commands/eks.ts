@@ -4,7 +4,6 @@ import type { Aws } from '../../aws/clients.ts';
 import { accountId } from '../../aws/identity.ts';
 import { ownerTagKey } from '../../aws/owner-tag.ts';
 import { objectStore } from '../../aws/s3.ts';
-import { noCredentials } from '../../model/credentials.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
 import { inventoryOf, sideObjectName } from '../../model/inventory.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
@@ -19,6 +18,7 @@ import { formatResult, formatUpdatedImages } from '../../sources/eks/result.ts';
 import { openAws } from '../aws-session.ts';
 import { chartRequest, imageRequest } from '../copy-requests.ts';
 import { archiveOf, makePlan, openSources, readDataFiles, type Sources } from '../eks-plan.ts';
+import { dockerCredentials } from '../docker-credentials.ts';
 import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
 import { checkRenders } from '../render-check.ts';
 import { findHelm } from './helm.ts';
@@ -66,7 +66,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
       accountId: settings.accountId,
       settings,
       tags: { [ownerTagKey(settings.deployment, settings.module)]: settings.project },
-      credentials: noCredentials,
+      credentials: dockerCredentials(session),
     });
     session.reporter.emit({
       type: 'run-started',

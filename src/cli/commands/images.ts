@@ -1,15 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { ReplicationError } from '../../model/errors.ts';
 import { parsePlatform, type Platform } from '../../model/platform.ts';
 import { formatLocation, locate, parseReference } from '../../model/reference.ts';
 import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
 import type { CopyRequest, TargetPlace } from '../../copy/request.ts';
-import { dockerConfigCredentials } from '../../registry/docker-config.ts';
 import { registryStore } from '../../registry/store.ts';
 import { type ImageListEntry, parseImageList } from '../../sources/image-list.ts';
-import { splitList, variable } from '../environment.ts';
+import { splitList } from '../environment.ts';
+import { dockerCredentials } from '../docker-credentials.ts';
 import { lazyEcr } from '../lazy-ecr.ts';
 import { replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
@@ -75,12 +73,6 @@ async function readList(path: string): Promise<string> {
       { remedy: 'name a readable file with --list', cause },
     );
   }
-}
-
-export function dockerCredentials(session: Session): CredentialSource {
-  const { env, mask } = session;
-  const folder = variable(env, 'DOCKER_CONFIG') ?? join(variable(env, 'HOME') ?? homedir(), '.docker');
-  return dockerConfigCredentials({ path: join(folder, 'config.json'), environment: env, mask });
 }
 
 /** Where each line of the list goes: its own target reference, or `--target` and the source's path without its host. */
