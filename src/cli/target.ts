@@ -1,7 +1,6 @@
 import type { Aws } from '../aws/clients.ts';
-import { type EcrRegistry, ecrRegistry } from '../aws/ecr.ts';
+import type { EcrRegistry } from '../aws/ecr.ts';
 import type { RepositorySettings } from '../aws/repositories.ts';
-import { openOciLayout } from '../layout/oci-layout.ts';
 import type { CredentialSource } from '../model/credentials.ts';
 import { noCredentials } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
@@ -60,7 +59,8 @@ export interface TargetOptions {
 
 export async function openTarget(session: Session, text: TargetText, options: TargetOptions): Promise<Target> {
   switch (text.kind) {
-    case 'layout':
+    case 'layout': {
+      const { openOciLayout } = await import('../layout/oci-layout.ts');
       return {
         store: await openOciLayout(text.directory),
         host: layoutHost,
@@ -68,11 +68,13 @@ export async function openTarget(session: Session, text: TargetText, options: Ta
         credentials: noCredentials,
         ecr: undefined,
       };
+    }
     case 'registry': {
       const store = registryStore(session.transport, text.host, { credentials: options.credentials });
       return { store, host: text.host, path: text.path, credentials: options.credentials, ecr: undefined };
     }
     case 'ecr': {
+      const { ecrRegistry } = await import('../aws/ecr.ts');
       const ecr = await ecrRegistry(options.aws(), {
         accountId: options.accountId,
         settings: options.settings,
