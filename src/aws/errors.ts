@@ -68,8 +68,9 @@ export function awsError(error: unknown, context: AwsErrorContext): ReplicationE
   const [code, message, remedy] = explain(fault, context);
   const cause = new Error(fault.message);
   cause.name = fault.name;
+  const resource = resourceOf(context.call);
   return new ReplicationError(code, message, {
-    reference: resourceOf(context.call),
+    reference: resource === '*' ? undefined : resource,
     host: fault.hostname,
     status: fault.status,
     remedy,

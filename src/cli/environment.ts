@@ -41,6 +41,7 @@ export function listParameter(env: EnvironmentVariables, upperSnake: string): re
   throw new ReplicationError(
     'configuration',
     `the parameter ${parameterName(upperSnake)} is neither a comma list nor a JSON list of texts: ${value}`,
+    { remedy: 'write it as a,b or as ["a", "b"]' },
   );
 }
 
@@ -60,6 +61,7 @@ export function flagParameter(env: EnvironmentVariables, upperSnake: string, fal
   throw new ReplicationError(
     'configuration',
     `the parameter ${parameterName(upperSnake)} is neither true nor false: ${value}`,
+    { remedy: 'set it to true or false, or leave it out' },
   );
 }
 

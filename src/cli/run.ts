@@ -44,23 +44,21 @@ export async function runJob(
     status = exitStatusFor(error);
     result = { failures: errorsIn(error).map((each) => failureOf(each.reference ?? name, each)), totals: undefined };
   }
+  // The record is left before the summary, which so can tell if that fails, and again with the summary in it.
+  const record = join(resolve(options.out), 'run.json');
+  const unwritten = await leaveRecord(session, options.out);
+  const known = result.failures.some((failure: Failure) => failure.code === 'storage');
+  const failures = unwritten === undefined || known ? result.failures : [...result.failures, unwritten];
+  if (unwritten !== undefined && status === 0) status = 1;
   session.reporter.emit({
     type: 'run-finished',
     job: name,
     ok: status === 0,
     totals: result.totals,
-    failures: result.failures,
-    files: [...(result.files ?? []), join(resolve(options.out), 'run.json')],
+    failures,
+    files: [...(result.files ?? []), ...(unwritten === undefined ? [record] : [])],
   });
-  try {
-    await leaveRecord(session, options.out);
-  } catch (error) {
-    // The job's own outcome counts more than a record that cannot be written, unless all went well.
-    const known = toReplicationError(error);
-    if (!result.failures.some((failure: Failure) => failure.code === 'storage'))
-      environment.stderr.write(`error: ${session.mask.mask(known.message)}\n`);
-    if (status === 0) status = 1;
-  }
+  if (unwritten === undefined) await leaveRecord(session, options.out);
   await session.close();
   return status;
 }
@@ -70,6 +68,12 @@ function errorsIn(error: unknown): readonly ReturnType<typeof toReplicationError
   return [isReplicationError(error) ? error : toReplicationError(error)];
 }
 
-async function leaveRecord(session: Session, out: string): Promise<void> {
-  await writeFiles(resolve(out), { 'run.json': jsonText(session.recorder.record()) });
+/** @returns what went wrong, which is no reason to lose the job's own outcome */
+async function leaveRecord(session: Session, out: string): Promise<Failure | undefined> {
+  try {
+    await writeFiles(resolve(out), { 'run.json': jsonText(session.recorder.record()) });
+    return undefined;
+  } catch (error) {
+    return failureOf('run.json', toReplicationError(error));
+  }
 }

@@ -69,7 +69,7 @@ export function errorFor(answer: Answer, context: AnswerContext, as?: ErrorCode)
     status: answer.status,
     reference: context.reference,
     digest: context.digest,
-    remedy: remedyFor(code, context.host),
+    remedy: permissionRemedy(words.text) ?? remedyFor(code, context.host),
   });
 }
 
@@ -83,6 +83,15 @@ function codeFor(status: number, words: Words): ErrorCode {
   if (status >= 300 && status < 400) return 'refused';
   if (status < 300) return 'corrupt';
   return words.codes.includes('DENIED') ? 'denied' : words.codes.includes('UNAUTHORIZED') ? 'unauthorized' : 'corrupt';
+}
+
+/**
+ * ECR passes IAM's words on: "User: arn:… is not authorized to perform: ecr:PutImage on resource: arn:… because …".
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+ */
+function permissionRemedy(text: string): string | undefined {
+  const [, action, resource] = /not authorized to perform: (\S+) on resource: (\S+)/.exec(text) ?? [];
+  return action === undefined || resource === undefined ? undefined : `allow ${action} on ${resource}`;
 }
 
 function remedyFor(code: ErrorCode, host: string): string | undefined {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { ReplicationError } from '../../model/errors.ts';
+import { ReplicationError, ReplicationErrors } from '../../model/errors.ts';
 import { parsePlatform, type Platform } from '../../model/platform.ts';
 import { formatLocation, locate, parseReference } from '../../model/reference.ts';
 import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
@@ -36,6 +36,7 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
     const images = await Promise.all(
       entries.map(async (entry) => requestOf(entry, platforms, sources, await open(entry))),
     );
+    refuseSharedNames(entries, images);
     const merged = mergeRequests(images);
     session.reporter.emit({ type: 'run-started', job: 'images', target: command.target ?? 'as listed' });
     session.reporter.emit({
@@ -156,6 +157,31 @@ function requestOf(
     targets: [target],
     platforms,
   };
+}
+
+/** One name for two sources would be a race in the copy. The list's parser sees names that are written out, and not those that `--target` makes. */
+function refuseSharedNames(entries: readonly ImageListEntry[], requests: readonly CopyRequest[]): void {
+  const takenBy = new Map<string, { readonly artifact: string; readonly line: string }>();
+  const problems: ReplicationError[] = [];
+  for (const [position, { artifact, targets: places }] of requests.entries()) {
+    const line = entries[position]?.origin.path ?? '';
+    for (const name of places.map(placeText)) {
+      const other = takenBy.get(name);
+      if (other !== undefined && other.artifact !== artifact)
+        problems.push(
+          new ReplicationError(
+            'configuration',
+            `${line}: ${name} is also where ${other.artifact} goes (${other.line})`,
+            {
+              reference: name,
+              remedy: 'write a target reference of its own behind one of them',
+            },
+          ),
+        );
+      takenBy.set(name, other ?? { artifact, line });
+    }
+  }
+  if (problems.length > 0) throw new ReplicationErrors(problems);
 }
 
 /** Lines with the same source become one artifact with several names, so that it is asked about and read once. */

@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { main } from '../src/cli/main.ts';
+import { root } from './tools.ts';
+
+/** What one run of the program left on its streams, and its exit status. */
+export interface ProgramRun {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+/** A sink that remembers what was written to it. */
+class Capture extends Writable {
+  text = '';
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString('utf8');
+    done();
+  }
+}
+
+/**
+ * Runs the program inside this process, which takes some milliseconds. The AWS SDK reads the process's own environment,
+ * so that is exchanged while the program runs: one run at a time.
+ * @param env the whole environment; nothing of this process's own is left
+ */
+export async function runProgram(args: readonly string[], env: Variables): Promise<ProgramRun> {
+  const [stdout, stderr] = [new Capture(), new Capture()];
+  const before = { ...process.env };
+  replaceEnvironment(env);
+  try {
+    const status = await main([process.execPath, 'image-replication', ...args], { env, stdout, stderr });
+    return { status, stdout: stdout.text, stderr: stderr.text };
+  } finally {
+    replaceEnvironment(before);
+  }
+}
+
+function replaceEnvironment(env: Variables): void {
+  for (const name of Object.keys(process.env)) if (env[name] === undefined) Reflect.deleteProperty(process.env, name);
+  for (const [name, value] of Object.entries(env)) if (value !== undefined) process.env[name] = value;
+}
+
+export interface SpawnedProgram {
+  readonly process: ChildProcess;
+  readonly ended: Promise<ProgramRun>;
+}
+
+/** Starts the program as users do. @param input what its standard input holds */
+export function startProgram(args: readonly string[], env: Variables, input = ''): SpawnedProgram {
+  const child = spawn(process.execPath, [join(root, 'scripts/image-replication.js'), ...args], {
+    cwd: root,
+    env: { ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const text = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text.stdout += chunk));
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (text.stderr += chunk));
+  // A program that ends without reading its input is no error of the test's.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  const ended = once(child, 'close').then(() => ({ status: child.exitCode, ...text }));
+  return { process: child, ended };
+}
+
+/** {@link startProgram}, and waits for its end. */
+export function spawnProgram(args: readonly string[], env: Variables, input = ''): Promise<ProgramRun> {
+  return startProgram(args, env, input).ended;
+}
