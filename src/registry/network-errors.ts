@@ -85,7 +85,7 @@ export function networkFailure(error: unknown, context: Context): NetworkFailure
   if (certificateCodes.has(code)) {
     return fail(
       `its certificate is not trusted: ${messageOf(innermost)}`,
-      'put the certificate of the authority that signed it into a file and name that in NODE_EXTRA_CA_CERTS',
+      certificateRemedy(code, context.host),
       false,
     );
   }
@@ -106,6 +106,14 @@ function isNotTls(code: string, error: unknown): boolean {
   return /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNKNOWN_PROTOCOL|HTTP_REQUEST|wrong version number|packet length too long/i.test(
     `${code} ${messageOf(error)}`,
   );
+}
+
+function certificateRemedy(code: string, host: string): string {
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID' || code === 'HOSTNAME_MISMATCH')
+    return `something else answers under this name: check the spelling of ${host}, the name server and HTTPS_PROXY`;
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return `have the certificate of ${host} renewed, or correct the clock of this machine`;
+  return 'put the certificate of the authority that signed it into a file and name that in NODE_EXTRA_CA_CERTS';
 }
 
 function remedyFor(code: string, host: string): string | undefined {
