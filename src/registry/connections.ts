@@ -31,29 +31,35 @@ export function openConnections({ network, connectMs, perOrigin }: ConnectionOpt
     // Node's default of 250 ms gives up on addresses that are merely far away.
     autoSelectFamilyAttemptTimeout: 1_000,
     lookup: sharedLookup(),
-    ...trust,
   };
+  const plain = buildConnector(socketOptions);
+  const encrypted = lazily(() => buildConnector({ ...socketOptions, ...trust() }));
   const pools = {
     connections: perOrigin,
     keepAliveTimeout: keepAliveMs,
     pipelining: 1,
     maxHeaderSize: 64 * 1024,
   };
-  const trusting = { timeout: connectMs, ...trust };
-  const direct = new Agent({ ...pools, connect: lateWriteErrors(buildConnector(socketOptions)) });
+  const direct = new Agent({
+    ...pools,
+    connect: lateWriteErrors((options, callback) => {
+      (options.protocol === 'https:' ? encrypted() : plain)(options, callback);
+    }),
+  });
   const proxies = new Map<string, Dispatcher>();
 
   const throughProxy = (proxy: URL, scheme: string): Dispatcher => {
     const key = `${scheme} ${proxy.href}`;
     const known = proxies.get(key);
     if (known !== undefined) return known;
+    const trusting = { timeout: connectMs, ...trust() };
     const agent =
       scheme === 'https:'
         ? new Agent({
             ...pools,
-            connect: lateWriteErrors(tunnelThrough(proxy, buildConnector(trusting), { ...trust, timeout: connectMs })),
+            connect: lateWriteErrors(tunnelThrough(proxy, buildConnector(trusting), trusting)),
           })
-        : plainProxy(proxy, socketOptions, pools);
+        : plainProxy(proxy, { ...socketOptions, ...trust() }, pools);
     proxies.set(key, agent);
     return agent;
   };
@@ -84,10 +90,20 @@ function plainProxy(proxy: URL, proxyTls: buildConnector.BuildOptions, pools: Ag
   });
 }
 
-/** One context for all connections: parsing the root certificates again for each would cost 10 ms apiece. */
-function trustOf(network: NetworkSettings): { secureContext?: ReturnType<typeof createSecureContext> } {
-  if (network.extraCertificates.length === 0) return {};
-  return { secureContext: createSecureContext({ ca: [...rootCertificates, ...network.extraCertificates] }) };
+/**
+ * One context for all connections, made for the first that needs it: parsing some 150 root certificates takes 100 ms,
+ * which a run without TLS should not pay, and no run for each connection.
+ */
+function trustOf(network: NetworkSettings): () => { readonly secureContext?: ReturnType<typeof createSecureContext> } {
+  if (network.extraCertificates.length === 0) return () => ({});
+  return lazily(() => ({
+    secureContext: createSecureContext({ ca: [...rootCertificates, ...network.extraCertificates] }),
+  }));
+}
+
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 /** How long a failed write waits for the server's answer, in milliseconds. */
