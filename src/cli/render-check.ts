@@ -64,7 +64,8 @@ async function outsideReferences(
     const rendered = await helmTemplate(helm, {
       chart: archive,
       releaseName: chart.key.replaceAll('_', '-').toLowerCase(),
-      namespace: 'default',
+      // Some charts refuse the namespace "default" (nvidia-device-plugin 0.17: templates/validation.yml).
+      namespace: 'image-replication',
       kubeVersion: files.eksVersion,
       apiVersions: [...files.apiVersions, ...(entry?.apiVersions ?? [])],
       values: [profile, chart.values],

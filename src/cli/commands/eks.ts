@@ -6,6 +6,7 @@ import { ownerTagKey } from '../../aws/owner-tag.ts';
 import { objectStore } from '../../aws/s3.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
 import { inventoryOf, sideObjectName } from '../../model/inventory.ts';
+import { locate, parseReference } from '../../model/reference.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
 import { splitTarget } from '../../model/target-name.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
@@ -130,7 +131,7 @@ function planFailures(session: Session, plan: EksPlan): Failure[] {
 
 function announce(session: Session, { plan }: EksPlan): void {
   const hosts = new Set([
-    ...plan.images.map((image) => image.source.split('/')[0] ?? ''),
+    ...plan.images.map((image) => locate(parseReference(image.source)).registry),
     ...plan.charts.map((chart) => chart.repository),
   ]);
   session.reporter.emit({
