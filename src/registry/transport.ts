@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Readable } from 'node:stream';
-import { ReplicationError } from '../model/errors.ts';
+import type { ReplicationError } from '../model/errors.ts';
 import type { NetworkSettings } from '../model/network.ts';
 import { SecretMask } from '../model/secrets.ts';
 import type { ProgressCounters, Reporter } from '../report/events.ts';
@@ -10,6 +10,7 @@ import { type Answer, exchange, type Reading } from './exchange.ts';
 import { networkFailure } from './network-errors.ts';
 import { Pacer, type PacerClock, systemClock, type Ticket } from './pacer.ts';
 import { proxyAuthorization } from './proxy.ts';
+import { brokenTransfer, wrongLength } from './transfer-errors.ts';
 import { retryAfterMs } from './retry-after.ts';
 
 /** Kinds of requests that a host limits apart from each other. */
@@ -292,24 +293,6 @@ type Attempt =
   | { readonly kind: 'answered'; readonly answer: Answer }
   | { readonly kind: 'refused'; readonly answer: Answer; readonly pauseMs: number; readonly fresh: boolean }
   | { readonly kind: 'failed'; readonly error: ReplicationError; readonly transient: boolean };
-
-function brokenTransfer(error: Error, received: number, request: TransportRequest): Error {
-  const failure = networkFailure(error, { host: request.url.host, what: request.what, signal: request.signal });
-  if (failure === undefined) return error;
-  if (failure.error.code !== 'unreachable') return failure.error;
-  return new ReplicationError('unreachable', `${failure.error.message}, after ${received} bytes`, {
-    host: request.url.host,
-    cause: error,
-  });
-}
-
-function wrongLength(received: number, request: TransportRequest): Error {
-  const expected = request.stream?.expected ?? 0;
-  const amount = received > expected ? `more than ${expected}` : `${received} of ${expected}`;
-  return new ReplicationError('corrupt', `${request.url.host} sent ${amount} bytes (${request.what})`, {
-    host: request.url.host,
-  });
-}
 
 function once(action: () => void): () => void {
   let done = false;
