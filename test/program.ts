@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -50,9 +50,18 @@ export interface SpawnedProgram {
   readonly ended: Promise<ProgramRun>;
 }
 
-/** Starts the program as users do. @param input what its standard input holds */
-export function startProgram(args: readonly string[], env: Variables, input = ''): SpawnedProgram {
-  const child = spawn(process.execPath, [join(root, 'scripts/image-replication.js'), ...args], {
+export interface SpawnOptions {
+  /** What its standard input holds. */
+  readonly input?: string;
+  /** A command that runs the program, which is added to it. */
+  readonly wrapper?: readonly string[];
+}
+
+/** Starts the program as users do. */
+export function startProgram(args: readonly string[], env: Variables, options: SpawnOptions = {}): SpawnedProgram {
+  const script = join(root, 'scripts/image-replication.js');
+  const [command, ...rest] = [...(options.wrapper ?? []), process.execPath, script, ...args];
+  const child = spawn(command ?? process.execPath, rest, {
     cwd: root,
     env: { ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -62,12 +71,23 @@ export function startProgram(args: readonly string[], env: Variables, input = ''
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (text.stderr += chunk));
   // A program that ends without reading its input is no error of the test's.
   child.stdin.on('error', () => undefined);
-  child.stdin.end(input);
+  child.stdin.end(options.input ?? '');
   const ended = once(child, 'close').then(() => ({ status: child.exitCode, ...text }));
   return { process: child, ended };
 }
 
 /** {@link startProgram}, and waits for its end. */
-export function spawnProgram(args: readonly string[], env: Variables, input = ''): Promise<ProgramRun> {
-  return startProgram(args, env, input).ended;
+export function spawnProgram(args: readonly string[], env: Variables, options: SpawnOptions = {}): Promise<ProgramRun> {
+  return startProgram(args, env, options).ended;
+}
+
+/**
+ * A wrapper that gives the program an empty file system of its own at a folder (a tmpfs, in a mount namespace that ends
+ * with it), or `undefined` where this user may not make one.
+ * @param options as `mount -o` takes them, such as `size=64k` or `ro`
+ */
+export function smallDisk(folder: string, options: string, prepare = 'true'): readonly string[] | undefined {
+  if (spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'none', folder]).status !== 0) return undefined;
+  const script = `mount -t tmpfs -o ${options} none "$0" && { ${prepare}; } && exec "$@"`;
+  return ['unshare', '-rm', 'sh', '-c', script, folder];
 }

@@ -1,6 +1,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { z } from 'zod';
 import { type ChartServer, startChartServer } from '../src/testing/chart-server.ts';
 import {
   type RegistryServer,
@@ -26,10 +28,11 @@ export interface StandIns {
   readonly ecr: RegistryServer;
   readonly s3: S3Server;
   readonly secretsManager: JsonApiServer;
-  /** Secrets by name; a test may change them. */
+  /** Secrets by name; a test may change them. One with the text `denied` may not be read. */
   readonly secrets: Map<string, string>;
   /** A folder of this test's own, with `data`, `home`, `tmp` and `out` in it. */
   readonly folder: string;
+  /** Data files of the sample charts: `1.0` with all of them, `1.1` with the chart `worker` and its image alone. */
   readonly dataDir: string;
   readonly out: string;
   /** The environment of a build by Seed-Farmer in this account. */
@@ -71,6 +74,7 @@ export async function startStandIns(options: StandInOptions = {}): Promise<Stand
   });
   await writeFile(join(dataDir, 'default.yaml'), files.defaults);
   await writeFile(join(dataDir, '1.0.yaml'), files.version);
+  await writeFile(join(dataDir, '1.1.yaml'), withCharts(files.version, ['worker']));
   const servers = [open, vault, charts, ecr, s3, secretsManager];
   return {
     charts,
@@ -109,9 +113,24 @@ export async function startStandIns(options: StandInOptions = {}): Promise<Stand
   };
 }
 
+/** A version file's text that skips all charts but some, and has no additional images. */
+export function withCharts(version: string, wanted: readonly string[]): string {
+  const file = z
+    .object({ charts: z.record(z.string(), z.object({})), docker_mappings: z.unknown() })
+    .parse(parse(version));
+  const charts: Record<string, { skip: boolean }> = {};
+  for (const key of Object.keys(file.charts)) charts[key] = { skip: !wanted.includes(key) };
+  return stringify({ charts, docker_mappings: file.docker_mappings });
+}
+
 function answerSecret(secrets: ReadonlyMap<string, string>, operation: string, input: unknown) {
   const name = typeof input === 'object' && input !== null && 'SecretId' in input ? String(input.SecretId) : 'no name';
   const text = secrets.get(name);
+  if (text === 'denied')
+    return {
+      error: 'AccessDeniedException',
+      message: `User: arn:aws:sts::${account}:assumed-role/module-role/session is not authorized to perform: secretsmanager:GetSecretValue on resource: ${name} because no identity-based policy allows the secretsmanager:GetSecretValue action`,
+    };
   if (operation !== 'GetSecretValue') return { error: 'UnknownOperationException' };
   return text === undefined
     ? { error: 'ResourceNotFoundException', message: "Secrets Manager can't find the specified secret." }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { access, chmod, constants, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { makeFolder } from '../layout/files.ts';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import { printable } from '../registry/addresses.ts';
 import { extractMember, programArchiveLimits } from './archive.ts';
@@ -33,7 +34,7 @@ export async function installHelm(options: InstallOptions): Promise<string> {
     return binaryPath(options, expected);
   }
   try {
-    await mkdir(options.cacheDirectory, { recursive: true });
+    await makeFolder(options.cacheDirectory);
     const temporary = join(options.cacheDirectory, `.download-${randomUUID()}`);
     try {
       return await fetchAndUnpack(options, { url, platform, expected, temporary });

@@ -93,7 +93,12 @@ describe('parameters', () => {
 describe('data files', () => {
   it('an EKS version without file: says which there are', async () => {
     const run = await eks({}, '--eks-version', '1.99');
-    expectRefused(run, 'no data file for EKS version "1.99"', '1.0, 1.30, 1.31, 1.32, 1.33, 1.34', 'add a 1.99.yaml');
+    expectRefused(
+      run,
+      'no data file for EKS version "1.99"',
+      '1.0, 1.1, 1.30, 1.31, 1.32, 1.33, 1.34',
+      'add a 1.99.yaml',
+    );
   });
 
   it('1.3 is recognised as an unquoted 1.30', async () => {

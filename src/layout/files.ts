@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ReplicationError } from '../model/errors.ts';
 
@@ -8,6 +8,31 @@ export const unfinishedPrefix = '.unfinished-';
 
 export function unfinishedFile(directory: string): string {
   return path.join(directory, `${unfinishedPrefix}${randomUUID()}`);
+}
+
+/**
+ * Makes a folder, and those above it, unless it is there. Node's own recursive mkdir looks whether the folder is there when
+ * it was refused, and then says ENOENT where the file system is read-only (src/node_file.cc, MKDirpAsync); below /proc it
+ * never ends.
+ */
+export async function makeFolder(directory: string): Promise<void> {
+  try {
+    await mkdir(directory);
+  } catch (error) {
+    if (await isFolder(directory)) return;
+    const parent = path.dirname(directory);
+    if (parent === directory || !hasCode(error, 'ENOENT') || (await isFolder(parent))) throw error;
+    await makeFolder(parent);
+    await makeFolder(directory);
+  }
+}
+
+async function isFolder(directory: string): Promise<boolean> {
+  try {
+    return (await stat(directory)).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /** Replaces a file as a whole: readers see the old content or the new one, never a part. Returns the new file's stamp. */
@@ -68,7 +93,11 @@ export function storageError(error: unknown, action: string, file: string): unkn
 }
 
 export function isMissingFile(error: unknown): boolean {
-  return isFileSystemError(error) && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+  return hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR');
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return isFileSystemError(error) && error.code === code;
 }
 
 function isFileSystemError(error: unknown): error is Error & { readonly code: string } {

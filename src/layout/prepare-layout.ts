@@ -3,7 +3,7 @@ import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { ReplicationError } from '../model/errors.ts';
-import { isMissingFile, replaceFile, unfinishedPrefix } from './files.ts';
+import { isMissingFile, makeFolder, replaceFile, unfinishedPrefix } from './files.ts';
 import { type Edit, LayoutIndex } from './layout-index.ts';
 
 const headerName = 'oci-layout';
@@ -13,7 +13,7 @@ const LayoutHeader = z.looseObject({ imageLayoutVersion: z.string() });
 export async function prepareLayout(directory: string, create: boolean): Promise<void> {
   const absent = (cause?: unknown): ReplicationError =>
     new ReplicationError('not-found', `there is no OCI image layout in ${directory}`, { reference: directory, cause });
-  if (create) await mkdir(directory, { recursive: true });
+  if (create) await makeFolder(directory);
   const files = await readdir(directory).catch((error: unknown) => {
     throw isMissingFile(error) ? absent(error) : error;
   });

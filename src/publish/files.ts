@@ -1,6 +1,7 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { makeFolder } from '../layout/files.ts';
 import { ReplicationError } from '../model/errors.ts';
 
 /** JSON as it is written to files and objects: two blanks of indentation, and a line end. */
@@ -19,7 +20,7 @@ export async function writeFiles(
   files: Readonly<Record<string, string | Uint8Array>>,
 ): Promise<readonly string[]> {
   try {
-    await mkdir(directory, { recursive: true });
+    await makeFolder(directory);
   } catch (error) {
     throw storageError(directory, error);
   }

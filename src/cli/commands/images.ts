@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
 import { ReplicationError, ReplicationErrors } from '../../model/errors.ts';
 import { parsePlatform, type Platform } from '../../model/platform.ts';
 import { formatLocation, locate, parseReference } from '../../model/reference.ts';
@@ -66,7 +67,8 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
 
 async function readList(path: string): Promise<string> {
   try {
-    return await readFile(path === '-' ? '/dev/stdin' : path, 'utf8');
+    // Not /dev/stdin: where standard input is a socket, as a supervisor or another Node gives it, that cannot be opened.
+    return path === '-' ? await text(process.stdin) : await readFile(path, 'utf8');
   } catch (cause) {
     throw new ReplicationError(
       'usage',
