@@ -1,6 +1,5 @@
 #!/usr/bin/env node
-import { allowTypeScript } from './typescript.js';
+import { importTypeScript } from './typescript.js';
 
-await allowTypeScript();
-const { demo } = await import('./demo.ts');
+const { demo } = await importTypeScript('scripts/demo.ts');
 process.exitCode = await demo(process.argv.slice(2));

@@ -1,26 +1,94 @@
-import { mkdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * Lets this process import TypeScript. Node 20 cannot load it itself; tsx compiles on the fly inside this one process (no
- * build step, no second process). What it compiles is kept beside the dependencies rather than in TMPDIR, which build
- * machines empty: a start with compiled files takes half the time.
+ * Imports a TypeScript module of this project. Node 20 cannot load TypeScript itself; tsx can, on the fly, but it keeps a
+ * loader thread that costs 40 MiB and a quarter of a second at every start. So the first start keeps what esbuild (the
+ * compiler inside tsx) makes of src/ beside the dependencies, and later ones load that. There is no build step: the
+ * kept files are found by the sources' paths, sizes and times, and where they cannot be written tsx does it alone.
  */
-export async function allowTypeScript() {
-  const before = process.env.TMPDIR;
-  const cache = fileURLToPath(new URL('../node_modules/.cache/tsx', import.meta.url));
-  try {
-    mkdirSync(cache, { recursive: true });
-    process.env.TMPDIR = cache;
-  } catch {
-    // A read-only installation compiles into the usual place.
-    process.env.TMPDIR = tmpdir();
-  }
-  const { register } = await import('tsx/esm/api');
-  register();
+export async function importTypeScript(entry) {
   // The pinned SDK runs on Node 20; what its next releases need is no concern of whoever reads this program's output.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
-  if (before === undefined) delete process.env.TMPDIR;
-  else process.env.TMPDIR = before;
+  const compiled = await keptEntry(entry).catch(() => undefined);
+  if (compiled !== undefined) return import(pathToFileURL(compiled).href);
+  const { register } = await import('tsx/esm/api');
+  register();
+  return import(pathToFileURL(join(root, entry)).href);
+}
+
+async function keptEntry(entry) {
+  const cache = join(root, 'node_modules', '.cache', 'image-replication');
+  const folder = join(cache, stampOf(entry));
+  const file = join(folder, entry.replace(/\.ts$/, '.js'));
+  if (existsSync(file)) return file;
+  mkdirSync(cache, { recursive: true });
+  // Several first starts may compile at once: each into a folder of its own, and whoever is first keeps its name.
+  const fresh = `${folder}.${process.pid}`;
+  await compile(entry, fresh);
+  try {
+    renameSync(fresh, folder);
+  } catch {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+  dropOthers(cache, folder);
+  return existsSync(file) ? file : undefined;
+}
+
+/** Names the state of all sources, and where they lie: `import.meta.url` becomes part of what is kept. */
+function stampOf(entry) {
+  const hash = createHash('sha256').update(`${root}\n${process.version}\n${entry}\n`);
+  for (const folder of ['src', 'scripts', 'test']) {
+    if (folder !== 'src' && entry.startsWith('src/')) continue;
+    for (const each of readdirSync(join(root, folder), { recursive: true, withFileTypes: true })) {
+      if (!each.isFile() || !/\.(ts|json)$/.test(each.name) || each.name.endsWith('.test.ts')) continue;
+      const path = join(each.parentPath ?? each.path, each.name);
+      const { size, mtimeMs } = statSync(path);
+      hash.update(`${relative(root, path)} ${size} ${mtimeMs}\n`);
+    }
+  }
+  hash.update(String(statSync(join(root, 'package.json')).mtimeMs));
+  return hash.digest('hex').slice(0, 24);
+}
+
+async function compile(entry, folder) {
+  const { build } = await import('esbuild');
+  await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outdir: folder,
+    outbase: '.',
+    bundle: true,
+    splitting: true,
+    packages: 'external',
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    sourcemap: true,
+    logLevel: 'silent',
+    // Paths are told relative to a module's own file, which is not where the compiled one lies.
+    plugins: [
+      { name: 'own-url', setup: (compiler) => void compiler.onLoad({ filter: /\.ts$/, namespace: 'file' }, ownUrl) },
+    ],
+  });
+}
+
+async function ownUrl({ path }) {
+  const source = await readFile(path, 'utf8');
+  const contents = source.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href));
+  return { contents, loader: 'ts', resolveDir: dirname(path) };
+}
+
+/** What older sources left; a run that still uses it has loaded its files long since. */
+function dropOthers(cache, current) {
+  const anHourAgo = Date.now() - 3_600_000;
+  for (const name of readdirSync(cache)) {
+    const path = join(cache, name);
+    if (path !== current && statSync(path).mtimeMs < anHourAgo) rmSync(path, { recursive: true, force: true });
+  }
 }
