@@ -46,7 +46,10 @@ export function createAws(options: AwsOptions): Aws {
   const newEcr = async (inRegion: string): Promise<ECR> => {
     const { ECR: Client } = await import('@aws-sdk/client-ecr');
     const client = new Client(await settings(inRegion));
-    client.middlewareStack.add((next, context) => watch('ecr', inRegion, next, context), placement);
+    client.middlewareStack.add(
+      (next, context) => watch('ecr', inRegion, next, context, client.config.credentials),
+      placement,
+    );
     return client;
   };
   return {
@@ -60,19 +63,28 @@ export function createAws(options: AwsOptions): Aws {
     s3: lazy(async () => {
       const { S3: Client } = await import('@aws-sdk/client-s3');
       const client = new Client({ ...(await settings(region)), forcePathStyle: options.s3PathStyle ?? false });
-      client.middlewareStack.add((next, context) => watch('s3', region, next, context), placement);
+      client.middlewareStack.add(
+        (next, context) => watch('s3', region, next, context, client.config.credentials),
+        placement,
+      );
       return client;
     }),
     secretsManager: lazy(async () => {
       const { SecretsManager: Client } = await import('@aws-sdk/client-secrets-manager');
       const client = new Client(await settings(region));
-      client.middlewareStack.add((next, context) => watch('secretsmanager', region, next, context), placement);
+      client.middlewareStack.add(
+        (next, context) => watch('secretsmanager', region, next, context, client.config.credentials),
+        placement,
+      );
       return client;
     }),
     sts: lazy(async () => {
       const { STS: Client } = await import('@aws-sdk/client-sts');
       const client = new Client(await settings(region));
-      client.middlewareStack.add((next, context) => watch('sts', region, next, context), placement);
+      client.middlewareStack.add(
+        (next, context) => watch('sts', region, next, context, client.config.credentials),
+        placement,
+      );
       return client;
     }),
     close: async () => {
@@ -83,6 +95,26 @@ export function createAws(options: AwsOptions): Aws {
 
 const placement = { step: 'initialize', priority: 'high', name: 'imageReplicationErrors' } as const;
 
+/** What the SDK signs with. */
+interface Identity {
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string | undefined;
+}
+
+/**
+ * A refusal may quote the request that was refused: for a signature that does not match AWS repeats the canonical
+ * request, session token included. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+ */
+async function hide(credentials: () => Promise<Identity>, mask: SecretMask): Promise<void> {
+  try {
+    const { secretAccessKey, sessionToken } = await credentials();
+    mask.add(secretAccessKey);
+    if (sessionToken !== undefined) mask.add(sessionToken);
+  } catch {
+    // Where there are no credentials there is nothing to hide.
+  }
+}
+
 /** A middleware around everything the SDK does for a call, retries included: records the call and maps what it throws. */
 function watcher({ record, mask }: AwsOptions) {
   return <Args extends { readonly input: unknown }, Output>(
@@ -90,6 +122,7 @@ function watcher({ record, mask }: AwsOptions) {
     region: string,
     next: (args: Args) => Promise<Output>,
     context: { readonly commandName?: string },
+    credentials: () => Promise<Identity>,
   ) => {
     return async (args: Args): Promise<Output> => {
       const operation = (context.commandName ?? 'unknown').replace(/Command$/, '');
@@ -98,6 +131,7 @@ function watcher({ record, mask }: AwsOptions) {
       try {
         return await next(args);
       } catch (error) {
+        await hide(credentials, mask);
         throw awsError(error, { call, region, mask });
       }
     };

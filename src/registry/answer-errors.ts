@@ -43,8 +43,8 @@ function sentence(error: { code?: string | undefined; message?: string | null | 
 }
 
 function quote(text: string, mask: SecretMask): string {
-  // Masked before it is shortened: half a secret would pass the mask.
-  const line = mask.mask(text.replace(/<[^>]*>/g, ' ')).replace(/[\s\p{Cc}]+/gu, ' ').trim(); // prettier-ignore
+  // Masked before tags go and before it is shortened: half a secret would pass the mask.
+  const line = mask.mask(mask.mask(text).replace(/<[^>]*>/g, ' ')).replace(/[\s\p{Cc}]+/gu, ' ').trim(); // prettier-ignore
   return line.length > 1_000 ? `${line.slice(0, 1_000)}…` : line;
 }
 
