@@ -85,6 +85,7 @@ export async function prepareProject(account: Account, project: string): Promise
   try {
     await ensureStack(client, `aws-codeseeder-${lower}`, JSON.stringify(seedkit(lower)), {});
     await ensureStack(client, `seedfarmer-${lower}-artifacts`, JSON.stringify(artifacts(lower)), {});
+    await forgetLeftPolicy(account, `${lower}-managed-policy`);
     await ensureStack(client, `${lower}-managed-policy`, readFileSync(projectPolicyPath(), 'utf8'), {
       ProjectName: project,
       ProjectNameLower: lower,
@@ -100,6 +101,28 @@ export function projectPolicyPath(): string {
   const library = join(root, '.venv/lib');
   const python = readdirSync(library).find((name) => name.startsWith('python'));
   return join(library, python ?? 'python', 'site-packages/seedfarmer/resources/projectpolicy.yaml');
+}
+
+/** moto keeps the policy of a deleted stack, and then refuses to make the stack again. */
+async function forgetLeftPolicy(account: Account, stack: string): Promise<void> {
+  const client = new CloudFormationClient(clientSettings(account));
+  const { Stacks = [] } = await client.send(new DescribeStacksCommand({}));
+  client.destroy();
+  if (Stacks.some((each) => each.StackName === stack && each.StackStatus !== 'DELETE_COMPLETE')) return;
+  const { region } = clientSettings(account);
+  await fetch(account.endpoint, {
+    method: 'POST',
+    headers: {
+      'Content-Type': 'application/x-www-form-urlencoded',
+      // moto reads the service out of the signature's scope and verifies nothing.
+      Authorization: `AWS4-HMAC-SHA256 Credential=any/20260101/${region}/iam/aws4_request, SignedHeaders=host, Signature=any`,
+    },
+    body: new URLSearchParams({
+      Action: 'DeletePolicy',
+      Version: '2010-05-08',
+      PolicyArn: `arn:aws:iam::${accountId}:policy/${stack}-${region}`,
+    }),
+  });
 }
 
 async function ensureStack(
