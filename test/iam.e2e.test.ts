@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { type Need, notGranted, notNeeded } from './iam/compare.ts';
+import { parameters, recordedNeeds } from './iam/scenarios.ts';
 import { type Statement, statementsOf } from './iam/template.ts';
 import { describeWith, requireTool, root } from './tools.ts';
 
@@ -79,6 +80,25 @@ describe('the comparison of needs and grants', () => {
   });
   it('finds grants that nothing needs', () => {
     expect(notNeeded([{ action: 's3:GetObject', resource: 'arn:x/a' }], granted)).toEqual(['A s3:Put?']);
+  });
+});
+
+describeWith(['helm3'], 'what the module needs, recorded from its runs', () => {
+  const region = 'eu-west-1';
+  let needs: readonly Need[];
+  let granted: readonly Statement[];
+  beforeAll(async () => {
+    needs = [...(await recordedNeeds(true)), ...(await recordedNeeds(false))];
+    const settings = { partition: 'aws', region, account: '123456789012' };
+    granted = statementsOf(text, { ...settings, parameters: { ProjectName: 'app', RoleName: 'role', ...parameters } });
+  });
+
+  it('is granted by modulestack.yaml alone', () => {
+    expect(notGranted(needs, granted)).toEqual([]);
+  });
+
+  it('is all that modulestack.yaml grants', () => {
+    expect(notNeeded(needs, granted)).toEqual([]);
   });
 });
 

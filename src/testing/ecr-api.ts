@@ -65,7 +65,8 @@ const Subject = z.looseObject({
  */
 function permissions(context: RegistryContext, name: string, body: unknown): readonly (readonly [string, string])[] {
   const subject = Subject.safeParse(body).data ?? {};
-  const action = `ecr:${name}`;
+  // "The IAM principal invoking this operation must have the ecr:BatchGetImage permission" (API_ListImageReferrers.html).
+  const action = name === 'ListImageReferrers' ? 'ecr:BatchGetImage' : `ecr:${name}`;
   const names = subject.repositoryNames ?? (subject.repositoryName === undefined ? [] : [subject.repositoryName]);
   const resources =
     subject.resourceArn === undefined ? names.map((each) => repositoryArn(context, each)) : [subject.resourceArn];

@@ -68,7 +68,8 @@ export function wildcard(pattern: string, text: string): boolean {
 /**
  * The IAM actions behind a request to ECR's distribution API.
  * https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html; referrers by analogy with the API
- * operation of that name. Mounting also needs GetDownloadUrlForLayer at its source, which the mount handler checks.
+ * operation of that name, which needs BatchGetImage (https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html).
+ * Mounting also needs GetDownloadUrlForLayer at its source, which the mount handler checks.
  */
 export function dataPlaneActions(facts: RequestFacts): readonly string[] {
   switch (facts.class) {
@@ -85,13 +86,12 @@ export function dataPlaneActions(facts: RequestFacts): readonly string[] {
       return ['ecr:UploadLayerPart', 'ecr:CompleteLayerUpload'];
     case 'manifest-head':
     case 'manifest-get':
+    case 'referrers':
       return ['ecr:BatchGetImage'];
     case 'manifest-put':
       return ['ecr:PutImage'];
     case 'tags':
       return ['ecr:ListImages'];
-    case 'referrers':
-      return ['ecr:ListImageReferrers'];
     default:
       return [];
   }
