@@ -110,11 +110,11 @@ describe('pacer', () => {
     await clock.advance(10);
     const results = round.map((ticket) => pacer.throttled(ticket, undefined));
     expect(results.map(({ fresh }) => fresh)).toEqual([true, false, false]);
-    expect(results[0]?.pauseMs).toBe(50); // half of 100: the dice are fixed
+    expect(results[0]?.pauseMs).toBe(75); // three quarters of 100: the dice are fixed
     for (const ticket of round) pacer.release(ticket);
     const probe = Promise.resolve(pacer.admit(new AbortController().signal));
     await clock.advance(3_000);
-    expect(pacer.throttled(await probe, undefined).pauseMs).toBe(100);
+    expect(pacer.throttled(await probe, undefined).pauseMs).toBe(150);
   });
 
   it('lets another probe go when one fails without an answer', async () => {

@@ -23,7 +23,7 @@ export interface PacerOptions {
   readonly concurrency: number;
   /** A rate that is known beforehand (ECR PutImage: 10 a second, burst 10). Without it the rate starts unlimited and is learned. */
   readonly rate?: { readonly perSecond: number; readonly burst: number } | undefined;
-  /** First back-off without Retry-After, doubled with each further one, up to `maxMs`; full jitter. */
+  /** First back-off without Retry-After, doubled with each further one, up to `maxMs`; half of it is left to chance. */
   readonly baseMs: number;
   readonly maxMs: number;
   readonly clock: PacerClock;
@@ -145,7 +145,9 @@ export class Pacer {
     if (fresh || retryAfterMs !== undefined) {
       // A little jitter on top of Retry-After keeps several processes from coming back in the same instant.
       const pause =
-        retryAfterMs === undefined ? clock.random() * ceiling : retryAfterMs + clock.random() * Math.min(250, baseMs);
+        retryAfterMs === undefined
+          ? ceiling * (0.5 + clock.random() / 2)
+          : retryAfterMs + clock.random() * Math.min(250, baseMs);
       this.#blockedUntil = Math.max(this.#blockedUntil, now + pause);
     }
     return { pauseMs: Math.max(0, this.#blockedUntil - now), fresh };
@@ -200,7 +202,7 @@ export class Pacer {
 }
 
 /** How much faster than before, a second after a refusal. */
-const smallestGrowth = 0.005;
+const smallestGrowth = 0.02;
 
 /** A token bucket whose rate follows what the host takes. */
 class Bucket {
@@ -258,18 +260,18 @@ class Bucket {
   refused(now: number): void {
     const elapsed = now - this.#refusedAt;
     const limited = this.rate !== Number.POSITIVE_INFINITY;
-    if (elapsed >= 50 && elapsed !== Number.POSITIVE_INFINITY) {
+    if (elapsed >= 50 && elapsed < Number.POSITIVE_INFINITY) {
       // After idle time the host's bucket was full again and the quotient says too little.
       const recent = Math.max(this.#window.count, now - this.#window.start < 1000 ? this.#window.before : 0);
       const measured = Math.max((this.#takenSince * 1000) / elapsed, recent / 2, limited ? this.rate / 2 : 0, 0.5);
       this.#refusedRate = Math.min(measured, this.#ceiling);
       this.rate = this.#refusedRate * 0.95;
-    } else if (limited) {
-      this.rate = Math.max(0.5, this.rate * 0.8);
-      this.#refusedRate = this.rate;
     }
-    this.#refusedAt = now;
-    this.#takenSince = 0;
+    // A refusal right after another one tells nothing new: the measurement goes on.
+    if (elapsed >= 50) {
+      this.#refusedAt = now;
+      this.#takenSince = 0;
+    }
     this.#growth = smallestGrowth;
     this.#burst = 1;
     this.#tokens = 0;

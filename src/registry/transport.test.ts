@@ -113,6 +113,17 @@ describe('transport', () => {
     expect(counters.throttled.get(server.host)).toBe(0);
   });
 
+  it('lets nothing out between a refusal and the pause', async () => {
+    const server = await host((_seen, response) => void response.writeHead(429, { 'retry-after': '30' }).end());
+    const { send } = bound(transport({ requestsPerHost: 1 }));
+    const stop = new AbortController();
+    const sent = Array.from({ length: 5 }, () => send(request(`http://${server.host}/`, { signal: stop.signal })));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(server.seen).toHaveLength(1);
+    stop.abort();
+    await Promise.allSettled(sent);
+  });
+
   it('waits as long as Retry-After says', async () => {
     const times: number[] = [];
     const server = await host((_seen, response) => {

@@ -167,14 +167,16 @@ class HttpTransport implements Transport {
     const release = once(() => pacer.release(ticket));
     try {
       const answer = await this.#exchange(request, release);
-      if (answer.stream === undefined) release();
       this.#down.delete(request.url.origin);
       const pause = retryAfterMs(answer.headers['retry-after'], Date.now());
-      if (answer.status === 429 || (answer.status === 503 && pause !== undefined)) {
-        return { kind: 'refused', answer, ...pacer.throttled(ticket, pause) };
-      }
-      pacer.succeeded(ticket);
-      return { kind: 'answered', answer };
+      const refused = answer.status === 429 || (answer.status === 503 && pause !== undefined);
+      // The pacer hears of a refusal before the place is free: else the next request would go out into the same limit.
+      const attempt: Attempt = refused
+        ? { kind: 'refused', answer, ...pacer.throttled(ticket, pause) }
+        : { kind: 'answered', answer };
+      if (!refused) pacer.succeeded(ticket);
+      if (answer.stream === undefined) release();
+      return attempt;
     } catch (error) {
       release();
       const failure = networkFailure(error, { host: request.url.host, what: request.what, signal: request.signal });
