@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { runProgram, startProgram } from '../../test/program.ts';
+import { eksArguments, startStandIns, type StandIns } from '../../test/stand-ins.ts';
+
+// A run that is told to stop: what is under way ends, nothing new begins, nothing is published, and it says what is left.
+
+let world: StandIns;
+beforeAll(async () => {
+  world = await startStandIns();
+});
+afterEach(() => {
+  world.ecr.reset();
+  world.open.reset();
+});
+afterAll(() => world.close());
+
+describe('stopping', () => {
+  it('ends before Seed-Farmer ends the build by force, and goes on where it was with the next run', async () => {
+    // Each blob takes a while, so that the deadline falls into the copy.
+    world.open.fail({ class: 'blob-get', times: 'always', fault: { kind: 'stall', milliseconds: 900 } });
+    const settings = { ...world.env, SEEDFARMER_PARAMETER_MAX_MINUTES: '0.02' };
+    const run = await runProgram(eksArguments(world, '--publish'), settings);
+    expect(run.status).toBe(1);
+    expect(run.stdout).toContain('stopped after 0.02 minutes (MaxMinutes)');
+    expect(run.stdout).toContain('apply again: what is copied already is not moved twice');
+    expect(run.stdout).not.toContain('published');
+
+    const already = world.ecr.count('upload-put');
+    world.open.reset();
+    const next = await runProgram(eksArguments(world, '--publish'), world.env);
+    expect(next.status, next.stdout).toBe(0);
+    expect(world.ecr.count('upload-put')).toBeGreaterThan(already);
+  });
+
+  it('counts the time from the start of the build', async () => {
+    const settings = { ...world.env, CODEBUILD_START_TIME: String(Date.now() - 3 * 3_600_000) };
+    const run = await runProgram(eksArguments(world, '--publish'), settings);
+    expect(run.status).toBe(1);
+    expect(run.stdout).toContain('stopped after 100 minutes (MaxMinutes)');
+  });
+
+  it('ends in order on SIGTERM', async () => {
+    world.open.fail({ class: 'manifest-head', times: 'always', fault: { kind: 'stall', milliseconds: 1_500 } });
+    const program = startProgram(eksArguments(world, '--publish'), world.env);
+    await sleep(1_000);
+    program.process.kill('SIGTERM');
+    const run = await program.ended;
+    expect(run.status).toBe(1);
+    expect(run.stdout).toContain('stopped by SIGTERM');
+    expect(run.stdout).toContain('run again');
+  });
+});
