@@ -148,6 +148,16 @@ describe('Bearer', () => {
     expect(registry.seen).toHaveLength(2);
   });
 
+  it('prints no token that a registry quotes', async () => {
+    const quoting = await host((seen, response) => {
+      const challenged = { 'www-authenticate': `Bearer realm="http://${tokens.host}/token"` };
+      response.writeHead(401, challenged).end(`no good: ${seen.authorization ?? ''}`);
+    });
+    await expect(storeAt(quoting).readManifest('a', 'latest', signal)).rejects.toMatchObject({
+      message: expect.stringMatching(/no good: Bearer \*+$/) as unknown,
+    });
+  });
+
   it('takes access_token, and challenges without service or with Basic beside', async () => {
     challenge = (realm) => ['Basic realm="x"', `Bearer realm="${realm}"`];
     answerToken = () => ({ status: 200, body: { token: null, access_token: 'other-name' } });

@@ -186,6 +186,64 @@ describe('writeManifest', () => {
   });
 });
 
+describe('referrers of a registry that keeps none', () => {
+  const subject = digestOf('subject');
+  const tag = `/v2/r/manifests/sha256-${digestHex(subject)}`;
+  const referring = (name: string) => {
+    const config = { mediaType: mediaTypes.ociEmpty, digest: digestOf('{}'), size: 2 };
+    const json = {
+      schemaVersion: 2,
+      config,
+      layers: [],
+      annotations: { name },
+      subject: { ...config, digest: subject },
+    };
+    const content = Buffer.from(JSON.stringify(json));
+    return {
+      descriptor: { mediaType: mediaTypes.ociManifest, digest: digestOf(content), size: content.length },
+      bytes: content,
+    };
+  };
+
+  it('are all listed under the fallback tag, written at once and after one that failed', async () => {
+    let tagged: Buffer | undefined;
+    let refuse = true;
+    const server = await host((seen, response) => {
+      const isTag = seen.url === tag;
+      if (seen.method === 'GET') {
+        if (isTag && tagged !== undefined) response.writeHead(200, { 'content-type': mediaTypes.ociIndex }).end(tagged);
+        else response.writeHead(404).end();
+      } else if (isTag && refuse) {
+        refuse = false;
+        response.writeHead(403).end();
+      } else {
+        if (isTag) tagged = seen.body;
+        response.writeHead(201).end();
+      }
+    });
+    const store = storeAt(server);
+    const contents = ['1', '2', '3', '4'].map(referring);
+    const results = await Promise.allSettled(
+      contents.map((content) => store.writeManifest('r', content.descriptor.digest, content, signal)),
+    );
+    expect(results.filter(({ status }) => status === 'rejected')).toMatchObject([{ reason: { code: 'denied' } }]);
+    expect(await store.listReferrers('r', subject, signal)).toHaveLength(3);
+    for (const content of contents) await store.writeManifest('r', content.descriptor.digest, content, signal);
+    const listed = await store.listReferrers('r', subject, signal);
+    expect(new Set(listed.map(({ digest }) => digest))).toEqual(
+      new Set(contents.map(({ descriptor }) => descriptor.digest)),
+    );
+    expect(listed[0]).toMatchObject({ artifactType: mediaTypes.ociEmpty });
+  });
+
+  it('are left alone where the registry says that it keeps them', async () => {
+    const server = await host((_seen, response) => void response.writeHead(201, { 'oci-subject': subject }).end());
+    const content = referring('1');
+    await storeAt(server).writeManifest('r', content.descriptor.digest, content, signal);
+    expect(server.seen).toHaveLength(1);
+  });
+});
+
 describe('blobs', () => {
   const open = async (server: TestHost, range?: { start: number; end: number }): Promise<Buffer> =>
     buffer(await storeAt(server).openBlob('a', descriptor, { signal, range }));

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { createServer } from 'node:http';
@@ -234,6 +235,47 @@ describe('transport', () => {
       );
       expect([answer.status, answer.bytes.toString()]).toEqual([403, 'not yours']);
     }
+  });
+
+  it('shows that answer also when it comes, and the connection goes, while this process is busy', async () => {
+    // In a process of its own: it has to answer while this one does nothing but write.
+    const code = `require('node:net').createServer((socket) => {
+      let received = 0;
+      socket.on('error', () => undefined);
+      socket.on('data', (data) => {
+        if ((received += data.length) < 1500) return;
+        socket.removeAllListeners('data').pause();
+        socket.write('HTTP/1.1 403 Forbidden\\r\\nconnection: close\\r\\ncontent-length: 9\\r\\n\\r\\nnot yours', () => socket.destroy());
+      });
+    }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });`;
+    const server = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+    opened.push({ close: async () => void server.kill() });
+    const port = await new Promise<string>((resolve) =>
+      server.stdout.once('data', (data) => resolve(String(data).trim())),
+    );
+    const busy = (ms: number): void => {
+      const end = performance.now() + ms;
+      while (performance.now() < end);
+    };
+    const body = new Readable({ read: () => undefined });
+    const piece = (): boolean => body.push(Buffer.alloc(1024));
+    piece();
+    setTimeout(() => {
+      piece();
+      process.nextTick(() => {
+        busy(50);
+        piece();
+        process.nextTick(() => {
+          busy(50);
+          piece();
+          process.nextTick(piece);
+        });
+      });
+    }, 50);
+    const headers = { 'content-length': '1000000' };
+    const { send } = bound(transport());
+    const answer = await send(request(`http://127.0.0.1:${port}/`, { method: 'PUT', repeat: 'never', body, headers }));
+    expect([answer.status, answer.bytes.toString()]).toEqual([403, 'not yours']);
   });
 
   it('throws the error of the body that it was given', async () => {

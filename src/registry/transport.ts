@@ -65,8 +65,6 @@ export interface Transport {
   send(request: TransportRequest): Promise<Answer>;
   /** Tells the rate that a host is known to take. Counts for the first request of the class on. */
   limitRate(origin: string, requestClass: RequestClass, rate: { perSecond: number; burst: number }): void;
-  /** Something worth a line: it happens once per cause. */
-  notice(message: string): void;
   /** Breaks off what is still under way. */
   close(): Promise<void>;
 }
@@ -153,10 +151,6 @@ class HttpTransport implements Transport {
   limitRate(origin: string, requestClass: RequestClass, rate: { perSecond: number; burst: number }): void {
     const key = `${requestClass} ${origin}`;
     if (!this.#pacers.has(key)) this.#rates.set(key, rate);
-  }
-
-  notice(message: string): void {
-    this.#options.reporter.emit({ type: 'notice', level: 'warning', message });
   }
 
   async close(): Promise<void> {
