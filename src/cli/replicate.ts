@@ -28,22 +28,38 @@ export interface Replication {
   readonly totals: Totals;
 }
 
+interface Done {
+  readonly request: CopyRequest;
+  readonly outcome: Outcome;
+}
+
 /** Copies what differs, then has the target prove that it holds all of it. The middle of every job. */
 export async function replicate(session: Session, work: ReplicationWork): Promise<Replication> {
   session.reporter.emit({ type: 'phase', phase: 'copy' });
-  const charts = await Promise.all(work.charts.map((chart) => unchangedChart(chart, session)));
+  const charts = await Promise.all(
+    work.charts.map(async (chart) => ({ request: chart.request, outcome: await unchangedChart(chart, session) })),
+  );
+  const present = charts.flatMap(({ request, outcome }): Done[] =>
+    outcome === undefined ? [] : [{ request, outcome }],
+  );
+  for (const { outcome } of present) session.reporter.emit({ type: 'artifact-finished', outcome });
   const requests = [
-    ...work.charts.filter((_, position) => charts[position] === undefined).map((chart) => chart.request),
+    ...charts.flatMap(({ request, outcome }) => (outcome === undefined ? [request] : [])),
     ...work.images,
   ];
-  const present = charts.filter((outcome) => outcome !== undefined);
-  for (const outcome of present) session.reporter.emit({ type: 'artifact-finished', outcome });
-  const copied = await copyArtifacts(requests, session.copyOptions());
-  const outcomes = [...present, ...copied.outcomes];
-  const all = [...work.charts.map((chart) => chart.request), ...work.images];
-  if (!work.verify || session.admission.aborted) return summary(outcomes, [], [copied]);
+  const copied = await copyArtifacts(requests, { ...session.copyOptions(), refreshReferrers: work.verify });
+  const done = [...present, ...paired(requests, copied)];
+  if (!work.verify || session.admission.aborted) return summary(done, [], [copied]);
   session.reporter.emit({ type: 'phase', phase: 'verify' });
-  return verified(session, all, outcomes, copied);
+  return verified(session, done, copied);
+}
+
+/** Outcomes come in the order of the requests; two artifacts may well have one name. */
+function paired(requests: readonly CopyRequest[], result: CopyResult): readonly Done[] {
+  return requests.flatMap((request, position) => {
+    const outcome = result.outcomes[position];
+    return outcome === undefined ? [] : [{ request, outcome }];
+  });
 }
 
 /** A chart that lies at the target with the same content needs no copy, whatever its manifest's digest is. */
@@ -69,46 +85,42 @@ async function unchangedChart(chart: ChartCopy, session: Session): Promise<Outco
   }
 }
 
-async function verified(
-  session: Session,
-  requests: readonly CopyRequest[],
-  outcomes: readonly Outcome[],
-  copied: CopyResult,
-): Promise<Replication> {
-  const byArtifact = new Map(requests.map((request) => [request.artifact, request]));
-  const expectations = outcomes.flatMap((outcome): Expectation[] => {
-    const request = byArtifact.get(outcome.artifact);
-    return outcome.kind === 'failed' || request === undefined
-      ? []
-      : [{ artifact: outcome.artifact, digest: outcome.digest, targets: request.targets }];
-  });
+function expected({ request, outcome }: Done): readonly Expectation[] {
+  if (outcome.kind === 'failed') return [];
+  return [{ artifact: outcome.artifact, digest: outcome.digest, targets: request.targets }];
+}
+
+async function verified(session: Session, done: readonly Done[], copied: CopyResult): Promise<Replication> {
+  const expectations = new Map(
+    done.flatMap((each) => expected(each).map((expectation) => [expectation, each] as const)),
+  );
   const options = { signal: session.signal };
-  const mismatches = await verifyArtifacts(expectations, options);
-  const broken = new Set(mismatches.filter((mismatch) => mismatch.repairable).map((mismatch) => mismatch.artifact));
-  const repairs = requests.filter((request) => broken.has(request.artifact));
-  if (repairs.length === 0) return summary(outcomes, mismatches, [copied]);
+  const mismatches = await verifyArtifacts([...expectations.keys()], options);
+  const repairable = new Set(
+    mismatches.filter((each) => each.repairable).map((each) => expectations.get(each.expectation)),
+  );
+  const broken = done.filter((each) => repairable.has(each));
+  const left = mismatches.filter((each) => !repairable.has(expectations.get(each.expectation)));
+  if (broken.length === 0) return summary(done, left, [copied]);
   session.reporter.emit({
     type: 'notice',
     level: 'warning',
-    message: `${broken.size} artifacts are incomplete at the target and are mended`,
+    message: `${broken.length} artifacts are incomplete at the target and are mended`,
   });
-  const mended = await copyArtifacts(
-    repairs.map((request) => ({ ...request, repair: true })),
-    session.copyOptions(),
+  const repairs = broken.map(({ request }) => ({ ...request, repair: true }));
+  const mended = await copyArtifacts(repairs, session.copyOptions());
+  const again = paired(
+    broken.map(({ request }) => request),
+    mended,
   );
-  const better = new Map(mended.outcomes.map((outcome) => [outcome.artifact, outcome]));
-  const final = outcomes.map((outcome) => better.get(outcome.artifact) ?? outcome);
-  const again = expectations.filter(({ artifact }) => broken.has(artifact) && better.get(artifact)?.kind !== 'failed');
-  const left = [...mismatches.filter((mismatch) => !mismatch.repairable), ...(await verifyArtifacts(again, options))];
-  return summary(final, left, [copied, mended]);
+  const byRequest = new Map(again.map((each) => [each.request, each]));
+  const final = done.map((each) => byRequest.get(each.request) ?? each);
+  return summary(final, [...left, ...(await verifyArtifacts(again.flatMap(expected), options))], [copied, mended]);
 }
 
-function summary(
-  outcomes: readonly Outcome[],
-  mismatches: readonly Mismatch[],
-  runs: readonly CopyResult[],
-): Replication {
+function summary(done: readonly Done[], mismatches: readonly Mismatch[], runs: readonly CopyResult[]): Replication {
   const wrong = mismatches.map(({ artifact, error }) => failureOf(artifact, toReplicationError(error)));
+  const outcomes = done.map(({ outcome }) => outcome);
   return {
     outcomes,
     failures: [...outcomes.flatMap((outcome) => (outcome.kind === 'failed' ? outcome.failures : [])), ...wrong],

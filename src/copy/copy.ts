@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { digestOf } from '../model/digest.ts';
 import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
@@ -81,51 +82,70 @@ async function copyAll(requests: readonly CopyRequest[], run: Run): Promise<read
     options.reporter.emit({ type: 'artifact-finished', outcome });
     return outcome;
   };
-  const prepared = await Promise.all(
-    requests.map((request) =>
-      lookup(
-        async (): Promise<
-          { request: CopyRequest; prepared: Prepared } | { request: CopyRequest; outcome: Outcome }
-        > => {
-          try {
-            options.signal.throwIfAborted();
-            options.admission?.throwIfAborted();
-            const result = await preparer.prepare(request);
-            if (result.kind === 'copy') return { request, prepared: result };
-            return {
-              request,
-              outcome: finish({
-                kind: 'unchanged',
-                artifact: request.artifact,
-                targets: request.targets.map(placeName),
-                digest: result.digest,
-              }),
-            };
-          } catch (error) {
-            return { request, outcome: finish(failed(request, [asError(error, run)])) };
-          }
-        },
-      ),
-    ),
+  const prepare = async (request: CopyRequest): Promise<Work | Outcome> => {
+    try {
+      options.signal.throwIfAborted();
+      options.admission?.throwIfAborted();
+      const result = await preparer.prepare(request);
+      if (result.kind === 'copy') return { kind: 'work', request, copy: result };
+      const { artifact, targets } = request;
+      return finish({ kind: 'unchanged', artifact, targets: targets.map(placeName), digest: result.digest });
+    } catch (error) {
+      return finish(failed(request, [asError(error, run)]));
+    }
+  };
+  const started = { count: 0 };
+  const start = async (work: readonly Work[]): Promise<readonly Outcome[]> => {
+    // All needs are told before the first blob moves, so that one read can serve everybody who needs it.
+    const first = started.count;
+    started.count += work.length;
+    work.forEach(({ copy }, position) => announceAll(run, copy, first + position));
+    return Promise.all(
+      work.map(async ({ request, copy }, position) => finish(await copyOne(request, copy, first + position, run))),
+    );
+  };
+  return inBatches(
+    requests.map((request) => lookup(() => prepare(request))),
+    options.lookupPatienceMs ?? Math.max(10_000, requests.length * 20),
+    start,
   );
-  // Small artifacts first: their manifests are written while the big ones still move, and the write limit is never idle.
-  const work = prepared
-    .flatMap((each, position) =>
-      'prepared' in each && each.prepared.kind === 'copy' ? [{ ...each, copy: each.prepared, position }] : [],
-    )
-    .sort((a, b) => size(a.copy.main) - size(b.copy.main) || a.position - b.position);
-  work.forEach(({ copy }, priority) => announceAll(run, copy, priority));
-  const done = new Map(
-    await Promise.all(
-      work.map(async ({ request, copy, position }, priority): Promise<[number, Outcome]> => [
-        position,
-        finish(await copyOne(request, copy, priority, run)),
-      ]),
-    ),
-  );
-  return prepared.map((each, position) => {
-    const outcome = 'outcome' in each ? each.outcome : done.get(position);
-    if (outcome === undefined) throw new Error(`artifact ${each.request.artifact} has no outcome`);
+}
+
+interface Work {
+  readonly kind: 'work';
+  readonly request: CopyRequest;
+  readonly copy: Prepared & { readonly kind: 'copy' };
+}
+
+/**
+ * Starts everything together once all is known, small artifacts first: their manifests are written while the big ones
+ * still move, and the write limit is never idle. A source that takes longer to answer than the others' patience holds
+ * nobody up: what is known by then starts, and the rest one by one as it becomes known.
+ */
+async function inBatches(
+  lookups: readonly Promise<Work | Outcome>[],
+  patienceMs: number,
+  start: (work: readonly Work[]) => Promise<readonly Outcome[]>,
+): Promise<readonly Outcome[]> {
+  const known: (Work | Outcome | undefined)[] = lookups.map(() => undefined);
+  const noted = Promise.all(lookups.map(async (each, position) => (known[position] = await each)));
+  const timer = new AbortController();
+  await Promise.race([noted, sleep(patienceMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
+  timer.abort();
+  const together = known
+    .flatMap((each, position) => (each?.kind === 'work' ? [{ work: each, position }] : []))
+    .sort((a, b) => size(a.work.copy.main) - size(b.work.copy.main) || a.position - b.position);
+  const first = start(together.map(({ work }) => work));
+  const late = known.map(async (each, position): Promise<Outcome | undefined> => {
+    if (each !== undefined) return undefined;
+    const found = await lookups[position];
+    return found?.kind === 'work' ? (await start([found]))[0] : found;
+  });
+  const outcomes = new Map((await first).map((outcome, order) => [together[order]?.position, outcome]));
+  const rest = await Promise.all(late);
+  return known.map((each, position) => {
+    const outcome = each === undefined ? rest[position] : each.kind === 'work' ? outcomes.get(position) : each;
+    if (outcome === undefined) throw new Error('an artifact has no outcome');
     return outcome;
   });
 }
@@ -178,17 +198,24 @@ async function copyOne(
 ): Promise<Outcome> {
   const started = performance.now();
   run.options.reporter.emit({ type: 'artifact-started', artifact: request.artifact });
+  // The tag says that all is there. So where there are referrers it comes last: a run that is cut off between finds the
+  // tag missing and brings them, instead of taking an image without its signature for complete.
+  const tagLast = copy.referrers.length > 0;
   const attempts = await Promise.allSettled(
-    copy.main.targets.map((target) => writeGraph(run, copy.main, target, priority)),
+    copy.main.targets.map((target) => writeGraph(run, copy.main, tagLast ? byDigest(copy, target) : target, priority)),
   );
   const failures = attempts.flatMap((attempt) => (attempt.status === 'rejected' ? [asError(attempt.reason, run)] : []));
   let bytes = attempts.reduce((sum, attempt) => sum + (attempt.status === 'fulfilled' ? attempt.value : 0), 0);
   if (failures.length === 0) {
-    for (const referrer of copy.referrers) {
-      const came = await copyReferrer(run, request, referrer, priority);
-      bytes += came.bytes;
-      failures.push(...came.failures);
-    }
+    const came = await Promise.all(copy.referrers.map((referrer) => copyReferrer(run, request, referrer, priority)));
+    bytes += came.reduce((sum, each) => sum + each.bytes, 0);
+    failures.push(...came.flatMap((each) => each.failures));
+  }
+  if (tagLast && failures.length === 0) {
+    const tags = await Promise.allSettled(
+      copy.main.targets.map((target) => writeGraph(run, copy.main, { ...target, blobs: [] }, priority)),
+    );
+    failures.push(...tags.flatMap((each) => (each.status === 'rejected' ? [asError(each.reason, run)] : [])));
   }
   if (failures.length > 0) return failed(request, failures);
   return {
@@ -199,6 +226,10 @@ async function copyOne(
     bytes,
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+function byDigest(copy: Prepared & { kind: 'copy' }, target: PreparedTarget): PreparedTarget {
+  return { ...target, place: { ...target.place, reference: copy.main.root.content.descriptor.digest } };
 }
 
 /** Moves the blobs of a graph into one repository and writes its manifests. Returns the bytes sent. */

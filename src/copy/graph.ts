@@ -36,10 +36,21 @@ export async function loadGraph(
 ): Promise<ManifestNode> {
   const seen = new Map<Digest, Promise<ManifestNode | 'blob'>>();
 
+  const once = (entry: Descriptor, depth: number): Promise<ManifestNode | 'blob'> => {
+    const known = seen.get(entry.digest);
+    if (known !== undefined) return known;
+    const loading = child(entry, depth);
+    seen.set(entry.digest, loading);
+    return loading;
+  };
+
   const node = async (content: ManifestContent, depth: number): Promise<ManifestNode> => {
     const manifest = understood(content);
     if (manifest?.kind === 'index') {
-      const children = await Promise.all(manifest.manifests.map((entry) => child(entry, depth + 1)));
+      // Checked before anything is read: a hostile index must not start thousands of requests.
+      const fresh = new Set(manifest.manifests.map((entry) => entry.digest).filter((digest) => !seen.has(digest)));
+      if (depth >= maxDepth || seen.size + fresh.size > maxManifests) throw tooLarge(reference);
+      const children = await Promise.all(manifest.manifests.map((entry) => once(entry, depth + 1)));
       return {
         content,
         children: [...new Set(children.filter((each) => each !== 'blob'))],
@@ -58,27 +69,23 @@ export async function loadGraph(
     };
   };
 
-  const child = (entry: Descriptor, depth: number): Promise<ManifestNode | 'blob'> => {
-    const known = seen.get(entry.digest);
-    if (known !== undefined) return known;
-    if (depth > maxDepth || seen.size >= maxManifests) {
-      throw new ReplicationError(
-        'refused',
-        `the index ${reference} holds more than ${maxManifests} manifests or nests deeper than ${maxDepth} levels`,
-        { side: 'source' },
-      );
-    }
-    const loading = readChild(store, repository, entry, signal).then((content): Promise<ManifestNode | 'blob'> =>
-      content === 'blob' ? Promise.resolve('blob') : node(content, depth),
-    );
-    seen.set(entry.digest, loading);
-    return loading;
+  const child = async (entry: Descriptor, depth: number): Promise<ManifestNode | 'blob'> => {
+    const content = await readChild(store, repository, entry, signal);
+    return content === 'blob' ? content : node(content, depth);
   };
 
   const top = await store.readManifest(repository, reference, signal);
   const manifest = understood(top);
   const cut = platforms !== 'all' && manifest?.kind === 'index' ? cutIndex(top, manifest, platforms) : top;
   return node(cut, 0);
+}
+
+function tooLarge(reference: string): ReplicationError {
+  return new ReplicationError(
+    'refused',
+    `the index ${reference} holds more than ${maxManifests} manifests, or nests deeper than ${maxDepth} levels`,
+    { side: 'source', remedy: 'no real image is built like that; check who serves it' },
+  );
 }
 
 /** Reads an index entry. What is of no known manifest type may be a blob (OCI image-spec v1.1 image-index.md lets an index refer to anything). */

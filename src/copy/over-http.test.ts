@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CredentialSource } from '../model/credentials.ts';
+import { digestOf } from '../model/digest.ts';
 import { directNetwork } from '../model/network.ts';
 import type { WriteStore } from '../model/store.ts';
 import { registryStore } from '../registry/store.ts';
 import { createTransport, type Transport } from '../registry/transport.ts';
-import { newProgressCounters, silentReporter } from '../report/events.ts';
+import { newProgressCounters, type RunEvent, silentReporter } from '../report/events.ts';
 import type { FaultRule } from '../testing/faults.ts';
 import {
   buildImage,
@@ -226,6 +227,80 @@ describe('both kinds of registry', () => {
     const image = buildImage({ name: 'redirected' });
     await world.source.putImage('app', '1', image);
     await copied(world, image);
+  });
+});
+
+describe('signatures', () => {
+  const sigOf = (image: ImageContent): string => `${image.digest.replace(':', '-')}.sig`;
+
+  it('brings with the next run what failed in this one: the tag comes last', async () => {
+    const world = await pair();
+    const image = withCosignTag(buildImage({ name: 'signed' }));
+    await world.source.putImage('app', '1', image);
+    world.target.fail({ class: 'manifest-put', reference: sigOf(image), fault: { kind: 'status', status: 403 } });
+    const [first] = (await copyArtifacts([request(world)], options())).outcomes;
+    expect(first?.kind).toBe('failed');
+    expect(world.target.tags('mirror/app')).toEqual([]);
+    await copied(world, image);
+    expect([...world.target.tags('mirror/app')].sort()).toEqual(['1', sigOf(image)]);
+  });
+
+  it('brings a signature that came after the image, where it is told to look', async () => {
+    const world = await pair();
+    const image = buildImage({ name: 'later' });
+    await world.source.putImage('app', '1', image);
+    await copied(world, image);
+    await world.source.putImage('app', '1', withCosignTag(image));
+    const [still] = (await copyArtifacts([request(world)], options())).outcomes;
+    expect(still?.kind).toBe('unchanged');
+    const [found] = (await copyArtifacts([request(world)], options({ refreshReferrers: true }))).outcomes;
+    expect(found?.kind).toBe('copied');
+    expect(world.target.tags('mirror/app')).toContain(sigOf(image));
+    const [done] = (await copyArtifacts([request(world)], options({ refreshReferrers: true }))).outcomes;
+    expect(done?.kind).toBe('unchanged');
+  });
+});
+
+describe('hostile and slow sources', () => {
+  it('refuses an index of thousands of manifests, and copies the others', async () => {
+    const world = await pair();
+    const child = buildImage({ name: 'c', platforms: ['linux/amd64'], index: false });
+    const children = Array.from({ length: 2_100 }, (_, n) => ({
+      ...child,
+      manifests: [],
+      blobs: new Map(),
+      descriptor: { ...child.descriptor, digest: digestOf(`child ${n}`) },
+    }));
+    const huge = indexOf(children);
+    world.source.putManifest('app', '1', huge.manifests.at(-1)?.bytes ?? Buffer.of(), huge.descriptor.mediaType);
+    await world.source.putImage('good', '1', buildImage({ name: 'good' }));
+    const good = request(world, {
+      artifact: 'good',
+      source: { store: world.from, repository: 'good', reference: '1' },
+      targets: [{ store: world.to, repository: 'mirror/good', reference: '1' }],
+    });
+    const { outcomes } = await copyArtifacts([request(world), good], options());
+    expect(outcomes).toMatchObject([
+      { kind: 'failed', failures: [{ code: 'refused', side: 'source' }] },
+      { kind: 'copied' },
+    ]);
+    expect(world.source.count('manifest-get')).toBeLessThan(10);
+  });
+
+  it('does not let one slow source hold the others up', async () => {
+    const [slow, quick] = [await pair(), await pair()];
+    const image = buildImage({ name: 'x' });
+    await slow.source.putImage('app', '1', image);
+    await quick.source.putImage('app', '1', image);
+    slow.source.fail({ class: 'manifest-head', fault: { kind: 'stall', milliseconds: 1_200 } });
+    const order: string[] = [];
+    const reporter = {
+      emit: (event: RunEvent) => void (event.type === 'artifact-finished' && order.push(event.outcome.artifact)),
+    };
+    const requests = [request(slow, { artifact: 'slow' }), request(quick, { artifact: 'quick' })];
+    const { outcomes } = await copyArtifacts(requests, options({ lookupPatienceMs: 100, reporter }));
+    expect(outcomes.map((outcome) => `${outcome.artifact} ${outcome.kind}`)).toEqual(['slow copied', 'quick copied']);
+    expect(order).toEqual(['quick', 'slow']);
   });
 });
 

@@ -1,5 +1,5 @@
 import { isDigest, type Digest } from '../model/digest.ts';
-import { isReplicationError, toReplicationError } from '../model/errors.ts';
+import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
 import { type Descriptor, parseManifest } from '../model/manifest.ts';
 import { isIndexType } from '../model/media-types.ts';
 import type { Platform } from '../model/platform.ts';
@@ -47,6 +47,11 @@ export interface PreparedReferrer {
   readonly reference: string;
   readonly by: 'tag' | 'referrers-api';
 }
+
+/** A signature over an SBOM over a signature …: further than this nobody signs, and a hostile source would go on for ever. */
+const maxReferrerDepth = 4;
+/** Referrers of one image, all levels together. */
+const maxReferrers = 1_000;
 
 /** Everything that has to be asked before bytes move. Shared by all artifacts of a run, so that nothing is asked twice. */
 export interface Preparer {
@@ -149,14 +154,15 @@ export function createPreparer(options: CopyOptions): Preparer {
         ).values(),
       ];
       const foreign = new Set(inWriteOrder(root).flatMap((node) => [...node.foreign]));
-      const ask = state === 'existing' && (place.store.batchedExistence === true || known.repair);
+      // A repair asks whatever was said when the repository was made: it was filled since.
+      const ask = known.repair || (state === 'existing' && place.store.batchedExistence === true);
       const missing = ask ? await place.store.missingBlobs(place.repository, wanted, signal) : undefined;
       const blobs = wanted.flatMap((descriptor): PreparedBlob[] => {
         if (missing !== undefined && !missing.has(descriptor.digest)) return [];
         return [
           {
             descriptor,
-            missing: state === 'created' || missing !== undefined,
+            missing: missing !== undefined || state === 'created',
             foreign: foreign.has(descriptor.digest),
           },
         ];
@@ -171,11 +177,25 @@ export function createPreparer(options: CopyOptions): Preparer {
     request: CopyRequest,
     root: ManifestNode,
     seen: Set<string>,
+    depth: number,
   ): Promise<PreparedReferrer[]> => {
+    if (depth > maxReferrerDepth) return [];
     const { store, repository } = request.source;
     const subjects = inWriteOrder(root).map((node) => node.content.descriptor.digest);
     const found = await atSource(request, () => findReferrers(store, repository, subjects, signal));
     const fresh = found.filter(({ reference }) => !seen.has(reference) && seen.add(reference));
+    if (seen.size > maxReferrers) {
+      throw new ReplicationError(
+        'refused',
+        `more than ${maxReferrers} signatures and other referrers belong to ${request.artifact}`,
+        {
+          side: 'source',
+          reference: placeName(request.source),
+          host: store.name,
+          remedy: 'remove referrers that nobody needs at the source',
+        },
+      );
+    }
     const graphsOfReferrers = await Promise.all(
       fresh.map(async ({ reference, subject, by }) => {
         const node = await atSource(request, () => graphOf(store, repository, reference, 'all'));
@@ -192,7 +212,7 @@ export function createPreparer(options: CopyOptions): Preparer {
           by,
         };
         // Referrers may have referrers (a signature over an SBOM).
-        return [own, ...(await prepareReferrers(request, node, seen))];
+        return [own, ...(await prepareReferrers(request, node, seen, depth + 1))];
       }),
     );
     return graphsOfReferrers.flat();
@@ -209,14 +229,14 @@ export function createPreparer(options: CopyOptions): Preparer {
         const state = states[position];
         return request.repair === true || (state?.digest !== digest && state?.cutFrom !== digest);
       });
-      if (stale.length === 0) return { kind: 'unchanged', digest: states[0]?.digest ?? digest };
+      if (stale.length === 0) return unchanged(request, states[0]?.digest ?? digest, digest);
       const { store, repository } = request.source;
       const root = await atSource(request, () => readAgreed(request, digest));
       const wanted = root.content.descriptor.digest;
       const outdated = stale.filter(
         (place) => request.repair === true || states[request.targets.indexOf(place)]?.digest !== wanted,
       );
-      if (outdated.length === 0) return { kind: 'unchanged', digest: wanted };
+      if (outdated.length === 0) return unchanged(request, wanted, digest);
       const main: PreparedGraph = {
         source: { store, repository, reference: digest },
         root,
@@ -230,10 +250,35 @@ export function createPreparer(options: CopyOptions): Preparer {
         ),
       };
       const referrers =
-        options.referrers === false ? [] : await prepareReferrers({ ...request, targets: outdated }, root, new Set());
+        options.referrers === false
+          ? []
+          : await prepareReferrers({ ...request, targets: outdated }, root, new Set(), 0);
       return { kind: 'copy', digest: wanted, main, referrers };
     },
   };
+
+  /** An unchanged image may still lack a referrer: one that came later, or that failed when the image was copied. */
+  async function unchanged(request: CopyRequest, digest: Digest, sourceDigest: Digest): Promise<Prepared> {
+    const { store, repository } = request.source;
+    if (options.refreshReferrers !== true || options.referrers === false || digest !== sourceDigest)
+      return { kind: 'unchanged', digest };
+    const found = await atSource(request, () => findReferrers(store, repository, [digest], signal));
+    const absent = await Promise.all(found.map((each) => lacking(request, each.reference)));
+    if (found.length === 0 || !absent.includes(true)) return { kind: 'unchanged', digest };
+    const root = await atSource(request, () => graphOf(store, repository, digest, 'all'));
+    const main: PreparedGraph = { source: { store, repository, reference: digest }, root, targets: [] };
+    return { kind: 'copy', digest, main, referrers: await prepareReferrers(request, root, new Set(), 0) };
+  }
+
+  /** Whether a target lacks a referrer, or holds another one under its tag. */
+  async function lacking(request: CopyRequest, reference: string): Promise<boolean> {
+    const { store, repository } = request.source;
+    const wanted = isDigest(reference)
+      ? reference
+      : (await atSource(request, () => store.resolve(repository, reference, signal))).digest;
+    const held = await Promise.all(request.targets.map((place) => current({ ...place, reference }, 'all')));
+    return held.some((each) => each?.digest !== wanted);
+  }
 
   /** Reads by digest, so that a tag that moves meanwhile cannot mix two images; once more by tag where the old one is gone already. */
   async function readAgreed(request: CopyRequest, digest: Digest): Promise<ManifestNode> {

@@ -48,6 +48,13 @@ export interface CopyOptions {
   readonly lookups?: number;
   /** Whether signatures, attestations and SBOMs that refer to an image come along. Default true. */
   readonly referrers?: boolean;
+  /**
+   * Look for referrers of images that are unchanged, too: a signature may have come later, or may have failed last time.
+   * Default false: it costs requests that an unchanged image does not need otherwise.
+   */
+  readonly refreshReferrers?: boolean;
+  /** Milliseconds that copying waits for slow sources to say what there is to copy. Default 10 s, more for long lists. */
+  readonly lookupPatienceMs?: number;
   /** Fetches bytes of a foreign layer from one of its URLs; absent: foreign layers are taken from the registry or left out. */
   readonly openUrl?: (url: string, signal: AbortSignal) => Promise<Readable>;
 }

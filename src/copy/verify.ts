@@ -16,6 +16,8 @@ export interface Expectation {
 /** One artifact that the target does not hold as expected. `repairable`: copying it again can mend it. */
 export interface Mismatch {
   readonly artifact: string;
+  /** The very one that was passed in: two artifacts may have one name. */
+  readonly expectation: Expectation;
   readonly error: ReplicationError;
   readonly repairable: boolean;
 }
@@ -53,6 +55,7 @@ export async function verifyArtifacts(
             });
             return {
               artifact: expectation.artifact,
+              expectation,
               error: known,
               repairable: isReplicationError(known, 'not-found', 'corrupt'),
             };
@@ -73,7 +76,7 @@ export async function verifyArtifacts(
 
 interface WantedBlob {
   readonly descriptor: Descriptor;
-  readonly artifacts: Set<string>;
+  readonly expectations: Set<Expectation>;
 }
 
 async function manifestsAtTarget(
@@ -103,8 +106,8 @@ function collect(
   const needed = repositories.get(target.repository) ?? new Map<Digest, WantedBlob>();
   repositories.set(target.repository, needed);
   for (const descriptor of blobs) {
-    const entry = needed.get(descriptor.digest) ?? { descriptor, artifacts: new Set<string>() };
-    entry.artifacts.add(expectation.artifact);
+    const entry = needed.get(descriptor.digest) ?? { descriptor, expectations: new Set<Expectation>() };
+    entry.expectations.add(expectation);
     needed.set(descriptor.digest, entry);
   }
 }
@@ -129,17 +132,19 @@ async function missingAt(
       reference: `${store.name}/${repository}`,
       host: store.name,
     });
-    return [...new Set(all.flatMap((each) => [...each.artifacts]))].map((artifact) => ({
-      artifact,
+    return [...new Set(all.flatMap((each) => [...each.expectations]))].map((expectation) => ({
+      artifact: expectation.artifact,
+      expectation,
       error: known,
       repairable: false,
     }));
   }
   return all
     .filter((each) => missing.has(each.descriptor.digest))
-    .flatMap(({ descriptor, artifacts }) =>
-      [...artifacts].map((artifact) => ({
-        artifact,
+    .flatMap(({ descriptor, expectations }) =>
+      [...expectations].map((expectation) => ({
+        artifact: expectation.artifact,
+        expectation,
         repairable: true,
         error: new ReplicationError(
           'not-found',
