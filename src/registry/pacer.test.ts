@@ -117,6 +117,25 @@ describe('pacer', () => {
     expect(pacer.throttled(await probe, undefined).pauseMs).toBe(150);
   });
 
+  it('sends one probe alone, then half as many as before, then one more with each success', async () => {
+    const { pacer, admitted, ask, clock } = setUp({ concurrency: 8 });
+    const before = await Promise.all(Array.from({ length: 8 }, () => admitNow(pacer)));
+    for (const ticket of before) pacer.throttled(ticket, 1_000);
+    for (const ticket of before) pacer.release(ticket);
+    for (let index = 0; index < 20; index += 1) void ask(String(index));
+    await clock.advance(2_000);
+    expect(admitted).toHaveLength(1);
+    const probe = ticketOf(admitted, 0);
+    pacer.succeeded(probe);
+    pacer.release(probe);
+    await clock.advance(0);
+    expect(admitted).toHaveLength(1 + 5);
+    pacer.succeeded(ticketOf(admitted, 1));
+    pacer.release(ticketOf(admitted, 1));
+    await clock.advance(0);
+    expect(admitted).toHaveLength(1 + 5 + 2);
+  });
+
   it('lets another probe go when one fails without an answer', async () => {
     const { pacer, admitted, ask, clock } = setUp();
     const first = await admitNow(pacer);
