@@ -225,6 +225,54 @@ describe('problems in data files', () => {
     expect(problems.join()).not.toContain('pa55word');
   });
 
+  it('refuses names that JavaScript objects have of themselves, with file and line', async () => {
+    await put({
+      'default.yaml': `charts:
+  constructor: { name: a, repository: https://charts.example.com/stable, version: 1.0.0 }
+  __proto__: { name: a, repository: https://charts.example.com/stable, version: 1.0.0 }
+  first:
+    name: a
+    repository: https://charts.example.com/stable
+    version: 1.0.0
+    images:
+      toString: { repository: { location: values, path: image } }
+    values:
+      constructor: { is: a value as any other }
+      a: { __proto__: { polluted: true } }
+`,
+      '1.34.yaml': `additional_images: { valueOf: quay.io/helper:1 }
+docker_mappings:
+  hasOwnProperty: mirror.example
+`,
+    });
+    expect(await problemsOf(load())).toEqual([
+      'default.yaml:2: "constructor" cannot be used as a key: JavaScript has it in every object',
+      'default.yaml:3: "__proto__" cannot be used as a key: JavaScript has it in every object',
+      'default.yaml:9: "toString" cannot be used as a key: JavaScript has it in every object',
+      'default.yaml:12: "__proto__" cannot be used as a key: JavaScript has it in every object',
+      '1.34.yaml:1: "valueOf" cannot be used as a key: JavaScript has it in every object',
+      '1.34.yaml:3: "hasOwnProperty" cannot be used as a key: JavaScript has it in every object',
+    ]);
+  });
+
+  it('leaves values named like methods of JavaScript alone', async () => {
+    await put({
+      'default.yaml': defaultYaml,
+      '1.34.yaml': 'charts: { first: { values: { constructor: { a: 1 }, toString: b } } }\n',
+    });
+    expect((await load()).charts.get('first')?.values).toEqual({ constructor: { a: 1 }, toString: 'b' });
+  });
+
+  it.each(['', '# nothing yet\n', '---\n'])('says that an empty file is empty: %j', async (text) => {
+    await put({ 'default.yaml': defaultYaml, '1.34.yaml': text });
+    expect(await problemsOf(load())).toEqual(['1.34.yaml:1: is empty']);
+  });
+
+  it('says that it reads one YAML document of a file, where the second begins', async () => {
+    await put({ 'default.yaml': defaultYaml, '1.34.yaml': 'ami: { version: a }\n---\ncharts: {}\n' });
+    expect(await problemsOf(load())).toEqual(['1.34.yaml:2: a second YAML document begins here, and only one is read']);
+  });
+
   it('refuses platforms that are none', async () => {
     await put({ 'default.yaml': defaultYaml, '1.34.yaml': 'platforms: [amd64]' });
     expect((await problemsOf(load()))[0]).toMatch(/^1\.34\.yaml:1: platforms\.0: "amd64" is not a platform/);

@@ -11,12 +11,13 @@ export function own(map: Readonly<Record<string, unknown>>, key: string): unknow
 
 /** Maps are merged key by key, everything else of the second wins: as helm merges values files. */
 export function deepMerge(first: JsonMap, second: JsonMap): JsonMap {
-  const merged: Record<string, Json> = { ...first };
+  // Not by assignment: that of a key `__proto__` would set the prototype.
+  const merged = new Map(Object.entries(first));
   for (const [key, value] of Object.entries(second)) {
-    const before = own(first, key);
-    merged[key] = isJsonMap(before) && isJsonMap(value) ? deepMerge(before, value) : value;
+    const before = merged.get(key);
+    merged.set(key, isJsonMap(before) && isJsonMap(value) ? deepMerge(before, value) : value);
   }
-  return merged;
+  return Object.fromEntries(merged);
 }
 
 export function isJsonMap(value: unknown): value is JsonMap {

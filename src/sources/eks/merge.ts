@@ -53,6 +53,10 @@ export function mergeDataFiles(
   };
 }
 
+function chartIn({ data: { charts } }: AnyFile, key: string): ChartText {
+  return (charts && Object.hasOwn(charts, key) ? charts[key] : undefined) ?? emptyChart;
+}
+
 class ChartMerger {
   readonly #key: string;
   readonly #files: readonly [AnyFile, AnyFile];
@@ -64,7 +68,7 @@ class ChartMerger {
     this.#key = key;
     // The version's file comes first: it wins.
     this.#files = [version, base];
-    this.#texts = [version.data.charts?.[key] ?? emptyChart, base.data.charts?.[key] ?? emptyChart];
+    this.#texts = [chartIn(version, key), chartIn(base, key)];
     this.#known = known;
     this.#problems = problems;
   }
@@ -142,7 +146,7 @@ class ChartMerger {
         this.#problems.push(problemAt(file.yaml, at, `no such image is declared for this chart${hint}`));
         continue;
       }
-      for (const part of Object.keys(parts).filter((each) => !(each in image))) {
+      for (const part of Object.keys(parts).filter((each) => !Object.hasOwn(image, each))) {
         this.#problems.push(
           problemAt(
             file.yaml,

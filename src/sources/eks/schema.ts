@@ -29,7 +29,7 @@ const Field = z
       context.addIssue({ code: 'custom', message });
     };
     if (field.name !== undefined) {
-      const others = ['location', 'path', 'prefix', 'subchart'].filter((key) => key in field);
+      const others = ['location', 'path', 'prefix', 'subchart'].filter((key) => Object.hasOwn(field, key));
       if (others.length > 0) complain(`has \`name\` (a literal) together with ${others.join(', ')}`);
     } else if (field.location === undefined || field.path === undefined) {
       complain('needs `location` (values or chart) and `path`, or `name`');

@@ -1,7 +1,9 @@
 import {
+  type Document,
   isAlias,
   isMap,
   isNode,
+  isPair,
   isScalar,
   isSeq,
   LineCounter,
@@ -37,13 +39,18 @@ export function parseYamlFile(path: string, text: string): YamlFile {
     throw new ReplicationErrors(
       document.errors.map((error) => {
         const { line } = lineCounter.linePos(error.pos[0]);
-        return new ReplicationError('configuration', `${path}:${line}: is no valid YAML: ${error.message}`, {
-          reference: path,
-          remedy: 'correct the file; values with special characters need quotes',
-        });
+        return error.code === 'MULTIPLE_DOCS'
+          ? problemIn(path, line, 'a second YAML document begins here, and only one is read', 'take the line `---` out')
+          : problemIn(
+              path,
+              line,
+              `is no valid YAML: ${error.message}`,
+              'correct the file; values with special characters need quotes',
+            );
       }),
     );
   }
+  refuseUnusable(path, document, lineCounter);
   visit(document, {
     Pair: (_, pair) => (isScalar(pair.key) && freeForm.has(pair.key.value) ? visit.SKIP : undefined),
     Scalar: (_, scalar) => {
@@ -56,6 +63,32 @@ export function parseYamlFile(path: string, text: string): YamlFile {
     content: toPlain(path, document),
     lineOf: (keys) => line(deepestNode(document.contents ?? undefined, keys)),
   };
+}
+
+/**
+ * An empty file is more likely a mistake than a wish. Names that every JavaScript object has are refused as keys, so that
+ * no lookup finds what nobody wrote; values of charts may have them, `__proto__` apart, which would be lost.
+ */
+function refuseUnusable(path: string, document: Document.Parsed, lineCounter: LineCounter): void {
+  const { contents } = document;
+  if (contents === null || (isScalar(contents) && contents.value === null))
+    throw problemIn(path, 1, 'is empty', 'write `charts: {}` if it is to say nothing');
+  const problems: ReplicationError[] = [];
+  visit(document, {
+    Pair: (_, { key }, ancestors) => {
+      const name = isScalar(key) ? String(key.value) : '';
+      const free = ancestors.some((each) => isPair(each) && isScalar(each.key) && freeForm.has(each.key.value));
+      if (name !== '__proto__' && (free || !(name in Object.prototype))) return;
+      const { line } = lineCounter.linePos(isScalar(key) ? (key.range?.[0] ?? 0) : 0);
+      const what = `"${name}" cannot be used as a key: JavaScript has it in every object`;
+      problems.push(problemIn(path, line, what, 'choose another name'));
+    },
+  });
+  if (problems.length > 0) throw new ReplicationErrors(problems);
+}
+
+function problemIn(path: string, line: number, what: string, remedy: string): ReplicationError {
+  return new ReplicationError('configuration', `${path}:${line}: ${what}`, { reference: path, remedy });
 }
 
 /** A number as it is written in the file. */
@@ -167,7 +200,7 @@ export function kindOf(value: unknown): string {
 function valueAt(content: unknown, path: readonly PropertyKey[]): unknown {
   let value = content;
   for (const key of path) {
-    if (typeof value !== 'object' || value === null) return undefined;
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
     value = Reflect.get(value, key);
   }
   return value;
