@@ -71,7 +71,26 @@ describe('parameters', () => {
       ...world.env,
       SEEDFARMER_PARAMETER_RETENTION_TYPE: 'keep',
     });
-    expectRefused(run, 'the parameter RetentionType is "KEEP"', 'set it to RETAIN or DESTROY');
+    expectRefused(run, 'RetentionType "keep" is neither RETAIN nor DESTROY', 'set it to RETAIN or DESTROY');
+  });
+
+  it('a retention type, a key and a platform that are none, at the first deploy', async () => {
+    const run = await eks({
+      SEEDFARMER_PARAMETER_RETENTION_TYPE: 'keep',
+      SEEDFARMER_PARAMETER_ENCRYPTION_KEY: 'kms',
+      SEEDFARMER_PARAMETER_PLATFORMS: 'linux/amd64 linux/arm64',
+    });
+    expectRefused(
+      run,
+      'RetentionType "keep" is neither',
+      'write it as KMS',
+      '"linux/amd64 linux/arm64" is not a platf',
+    );
+  });
+
+  it('a parameter that later versions bring: a warning, not silence', async () => {
+    const run = await eks({ SEEDFARMER_PARAMETER_UNCONTROLLED_IMAGES: 'FAIL' }, '--eks-version', '1.99');
+    expectRefused(run, 'UncontrolledImages is "FAIL", but this version does not act on it yet');
   });
 
   it('a target that is none, and a target that nothing can be published from', async () => {
@@ -91,6 +110,20 @@ describe('parameters', () => {
 });
 
 describe('data files', () => {
+  it('a --data-dir that is not there, is a file, or has neither data file: never replaced by the shipped ones', async () => {
+    const missing = join(world.folder, 'my-dtaa');
+    expectRefused(await eks({}, '--data-dir', missing), `there is no folder ${missing}`, '--data-dir');
+    const file = join(world.dataDir, 'default.yaml');
+    expectRefused(await eks({}, '--data-dir', file), `${file} is no folder`);
+    const folder = join(world.folder, 'other-version');
+    await mkdir(folder);
+    await writeFile(join(folder, '1.33.yaml'), 'charts: {}\n');
+    expectRefused(
+      await eks({}, '--data-dir', folder, '--eks-version', '1.34'),
+      `the folder ${folder} holds neither default.yaml nor 1.34.yaml (it holds 1.33.yaml)`,
+    );
+  });
+
   it('an EKS version without file: says which there are', async () => {
     const run = await eks({}, '--eks-version', '1.99');
     expectRefused(

@@ -10,9 +10,10 @@ import type { ReadStore } from '../model/store.ts';
 import { httpDownloads } from '../registry/download.ts';
 import { registryStore } from '../registry/store.ts';
 import { type ChartEntry, type DataFileSet, loadDataFiles } from '../sources/eks/data-files.ts';
-import { findUserDirectory } from '../sources/eks/user-directory.ts';
+import { checkUserDirectory, findUserDirectory } from '../sources/eks/user-directory.ts';
 import { type EksPlan, planEks } from '../sources/eks/plan.ts';
 import type { EksSettings } from './eks-settings.ts';
+import { laterParameters } from './later-parameters.ts';
 import { platformTexts } from './platform-text.ts';
 import type { Session } from './session.ts';
 
@@ -32,6 +33,9 @@ export async function readDataFiles(
   eksVersion: string,
   dataDir: string | undefined,
 ): Promise<DataFileSet> {
+  for (const message of laterParameters(session.env))
+    session.reporter.emit({ type: 'notice', level: 'warning', message });
+  if (dataDir !== undefined) await checkUserDirectory(dataDir, eksVersion);
   // Seed-Farmer drops a manifest's dataFiles anywhere below the module, as their path is written there.
   const userDirectory = dataDir ?? (await findUserDirectory(moduleDirectory, shippedDirectory));
   const files = await loadDataFiles({ directories: { userDirectory, shippedDirectory }, eksVersion });

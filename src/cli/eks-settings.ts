@@ -1,5 +1,7 @@
 import { ReplicationError, ReplicationErrors } from '../model/errors.ts';
 import { parsePlatform, type Platform } from '../model/platform.ts';
+import { parseRetentionType } from '../retention/destroy.ts';
+import { parseEncryptionKey } from './encryption-key.ts';
 import { type EnvironmentVariables, flagParameter, listParameter, parameter, variable } from './environment.ts';
 
 /** Whose run this is: names that end up in repositories, the bucket and the object. */
@@ -71,10 +73,12 @@ export function eksSettings(args: EksArguments, env: EnvironmentVariables, now: 
     platforms: check.try(() => platformSetting(args, env)) ?? 'all',
     scanOnPush: check.try(() => flagParameter(env, 'SCAN_ON_PUSH', true)) ?? true,
     immutableTags: check.try(() => flagParameter(env, 'IMMUTABLE_TAGS', false)) ?? false,
-    encryptionKey: parameter(env, 'ENCRYPTION_KEY') ?? 'AES256',
+    encryptionKey: check.try(() => parseEncryptionKey(parameter(env, 'ENCRYPTION_KEY') ?? 'AES256')) ?? 'AES256',
     maxMinutes: check.try(() => minutes(env)) ?? 100,
     startedAt: buildStart(env) ?? now,
   };
+  // Only the destroy uses it, which is too late to hear of a mistake.
+  check.try(() => parseRetentionType(parameter(env, 'RETENTION_TYPE')));
   check.done();
   return settings;
 }
@@ -90,15 +94,6 @@ export function ownershipSettings(
   if (region === undefined) check.problem('the AWS region is missing', 'set AWS_REGION, or pass --region');
   check.done();
   return { ...ownership, region: region ?? '', accountId: variable(env, 'AWS_ACCOUNT_ID') };
-}
-
-/** `RETAIN` unless told otherwise, in any case. @throws ReplicationError `configuration` */
-export function retentionType(env: EnvironmentVariables): 'RETAIN' | 'DESTROY' {
-  const value = (parameter(env, 'RETENTION_TYPE') ?? 'RETAIN').toUpperCase();
-  if (value === 'RETAIN' || value === 'DESTROY') return value;
-  throw new ReplicationError('configuration', `the parameter RetentionType is "${value}"`, {
-    remedy: 'set it to RETAIN or DESTROY',
-  });
 }
 
 /** Collects problems, so that one run tells them all. */
@@ -160,7 +155,8 @@ function platformSetting(args: EksArguments, env: EnvironmentVariables): 'all' |
 function minutes(env: EnvironmentVariables): number {
   const text = parameter(env, 'MAX_MINUTES') ?? '100';
   const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
+  // Number alone would take 0x10 and 1e3 too.
+  if (/^\d+(?:\.\d+)?$/.test(text) && value > 0) return value;
   throw new ReplicationError('configuration', `the parameter MaxMinutes is "${text}"`, {
     remedy: 'give a number of minutes above 0',
   });

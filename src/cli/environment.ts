@@ -21,7 +21,19 @@ export function variable(env: EnvironmentVariables, ...names: readonly string[])
 export function parameter(env: EnvironmentVariables, upperSnake: string): string | undefined {
   const value = variable(env, `SEEDFARMER_PARAMETER_${upperSnake}`);
   // A YAML null comes as the JSON text.
-  return value === 'null' ? undefined : value;
+  return value === undefined || value === 'null' ? undefined : unquoted(value);
+}
+
+/** Values that are passed from other modules may come as JSON texts: `"linux/amd64"`, quotes included. */
+function unquoted(value: string): string | undefined {
+  if (!/^".*"$/s.test(value)) return value;
+  try {
+    const parsed: unknown = JSON.parse(value);
+    if (typeof parsed === 'string') return parsed.trim() === '' ? undefined : parsed.trim();
+  } catch {
+    // No JSON text, but one that has quotes of its own.
+  }
+  return value;
 }
 
 /**

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { anchorsOf, codeIn, document, linksOf, tableBelow } from '../../test/readme/markdown.ts';
-import { eksSettings, retentionType } from './eks-settings.ts';
+import { parseRetentionType } from '../retention/destroy.ts';
+import { eksSettings } from './eks-settings.ts';
 import { parameterName } from './environment.ts';
 
 // What README.md says in tables is compared with the code, so that neither changes alone.
@@ -39,7 +40,6 @@ function parametersRead(): ReadonlySet<string> {
     },
   });
   eksSettings({}, env, 0);
-  retentionType(env);
   return asked;
 }
 
@@ -64,7 +64,7 @@ describe('the parameters in README.md', () => {
     };
     const settings = eksSettings(owner, {}, 0);
     expect(Object.fromEntries([...optional].filter(([, fallback]) => fallback !== undefined))).toEqual({
-      RetentionType: retentionType({}),
+      RetentionType: parseRetentionType(undefined),
       Platforms: settings.platforms,
       ScanOnPush: String(settings.scanOnPush),
       ImmutableTags: String(settings.immutableTags),

@@ -10,10 +10,14 @@ export const Platform = z.looseObject({
 });
 export type Platform = Readonly<z.infer<typeof Platform>>;
 
+/** The names that Go has for systems and architectures, and variants such as `v7` (image-index.md refers to them). */
+const platformName = /^[a-z0-9._]+$/;
+
 /** Parses `linux/amd64` or `linux/arm/v7`. @throws ReplicationError `configuration` */
 export function parsePlatform(text: string): Platform {
-  const [os, architecture, variant, ...rest] = text.trim().split('/');
-  if (!os || !architecture || rest.length > 0 || variant === '') {
+  const parts = text.trim().split('/');
+  const [os, architecture, variant] = parts;
+  if (!os || !architecture || parts.length > 3 || !parts.every((part) => platformName.test(part))) {
     throw new ReplicationError('configuration', `"${text}" is not a platform (expected os/architecture[/variant])`, {
       remedy: 'write platforms like linux/amd64,linux/arm64',
     });

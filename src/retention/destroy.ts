@@ -15,7 +15,7 @@ export function parseRetentionType(text: string | undefined): RetentionType {
   if (type === '' || type === 'RETAIN') return 'RETAIN';
   if (type === 'DESTROY') return 'DESTROY';
   throw new ReplicationError('configuration', `RetentionType "${text ?? ''}" is neither RETAIN nor DESTROY`, {
-    remedy: 'leave it out to keep everything',
+    remedy: 'set it to RETAIN or DESTROY, or leave it out to keep everything',
   });
 }
 

@@ -29,6 +29,32 @@ export async function findUserDirectory(
   return found[0];
 }
 
+/**
+ * A folder that the user named has to hold at least one of the two data files: else the shipped ones would be used in the
+ * place of those that a mistyped name hides.
+ * @throws ReplicationError `configuration`; `storage` when the folder cannot be read
+ */
+export async function checkUserDirectory(directory: string, eksVersion: string): Promise<void> {
+  const remedy = 'correct --data-dir, or leave it out to use the data files of the module';
+  const refuse = (message: string, cause?: unknown): ReplicationError =>
+    new ReplicationError('configuration', message, { reference: directory, remedy, cause });
+  const names = await readdir(directory).catch((error: unknown) => {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT') throw refuse(`there is no folder ${directory}`, error);
+    if (code === 'ENOTDIR') throw refuse(`${directory} is no folder`, error);
+    throw new ReplicationError('storage', `cannot read the folder ${directory}: ${String(error)}`, {
+      reference: directory,
+      remedy: 'make the folder readable for the user that runs this program',
+      cause: error,
+    });
+  });
+  const wanted = ['default.yaml', `${eksVersion}.yaml`];
+  if (wanted.some((name) => names.includes(name))) return;
+  const there = names.filter((name) => /\.ya?ml$/.test(name)).sort();
+  const holds = there.length === 0 ? '' : ` (it holds ${there.join(', ')})`;
+  throw refuse(`the folder ${directory} holds neither ${wanted.join(' nor ')}${holds}`);
+}
+
 async function dataFolders(folder: string, shipped: string, depth: number): Promise<readonly string[]> {
   if (folder === shipped || depth > deepest) return [];
   const entries = await readdir(folder, { withFileTypes: true });
