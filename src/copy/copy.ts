@@ -132,18 +132,19 @@ async function inBatches(
   const timer = new AbortController();
   await Promise.race([noted, sleep(patienceMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
   timer.abort();
-  const together = known
+  const early = [...known];
+  const together = early
     .flatMap((each, position) => (each?.kind === 'work' ? [{ work: each, position }] : []))
     .sort((a, b) => size(a.work.copy.main) - size(b.work.copy.main) || a.position - b.position);
   const first = start(together.map(({ work }) => work));
-  const late = known.map(async (each, position): Promise<Outcome | undefined> => {
+  const late = early.map(async (each, position): Promise<Outcome | undefined> => {
     if (each !== undefined) return undefined;
     const found = await lookups[position];
     return found?.kind === 'work' ? (await start([found]))[0] : found;
   });
   const outcomes = new Map((await first).map((outcome, order) => [together[order]?.position, outcome]));
   const rest = await Promise.all(late);
-  return known.map((each, position) => {
+  return early.map((each, position) => {
     const outcome = each === undefined ? rest[position] : each.kind === 'work' ? outcomes.get(position) : each;
     if (outcome === undefined) throw new Error('an artifact has no outcome');
     return outcome;

@@ -295,7 +295,9 @@ describe('hostile and slow sources', () => {
     slow.source.fail({ class: 'manifest-head', fault: { kind: 'stall', milliseconds: 1_200 } });
     const order: string[] = [];
     const reporter = {
-      emit: (event: RunEvent) => void (event.type === 'artifact-finished' && order.push(event.outcome.artifact)),
+      emit: (event: RunEvent) => {
+        if (event.type === 'artifact-finished') order.push(event.outcome.artifact);
+      },
     };
     const requests = [request(slow, { artifact: 'slow' }), request(quick, { artifact: 'quick' })];
     const { outcomes } = await copyArtifacts(requests, options({ lookupPatienceMs: 100, reporter }));
