@@ -77,14 +77,6 @@ export function parseReference(text: string): Reference {
   return { registry, repository: rest, tag, digest };
 }
 
-/** The reference as text, exactly as it was written. */
-export function formatReference(reference: Reference): string {
-  const registry = reference.registry === undefined ? '' : `${reference.registry}/`;
-  const tag = reference.tag === undefined ? '' : `:${reference.tag}`;
-  const digest = reference.digest === undefined ? '' : `@${reference.digest}`;
-  return `${registry}${reference.repository}${tag}${digest}`;
-}
-
 const dockerHubNames = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io', 'registry.hub.docker.com']);
 
 /** Spells out Docker Hub's short forms: `nginx` is `docker.io/library/nginx:latest`. */

@@ -6,7 +6,7 @@ import { objectStore } from '../aws/s3.ts';
 import { directNetwork } from '../model/network.ts';
 import { SecretMask } from '../model/secrets.ts';
 import { bucketName, objectName, sideObjectName } from './names.ts';
-import { maxResultBytes, type Publication, publishResult } from './s3.ts';
+import { type Publication, publishResult } from './s3.ts';
 
 const account = '123456789012';
 const signal = new AbortController().signal;
@@ -90,12 +90,6 @@ describe('publishing to S3', () => {
     expect(error.code).toBe('denied');
     expect(error.message).toContain(`s3:PutObject on s3://${bucket}/`);
     expect(await objectStore(aws, account).get(bucket, key, 1000, signal)).toBe('{"charts":{"old":1}}');
-  });
-
-  it('refuses a result that the EKS module cannot take, before anything is written', async () => {
-    const error = await refusal(publish({ body: 'x'.repeat(maxResultBytes) }));
-    expect(error.code).toBe('refused');
-    expect(server.requests).toEqual([]);
   });
 
   it('says so when the bucket is another account’s', async () => {

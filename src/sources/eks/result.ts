@@ -28,7 +28,10 @@ export interface UpdatedImage {
   readonly target: string;
 }
 
-/** The EKS module's build puts the object into one environment variable, which Linux caps at 128 KiB. */
+/**
+ * Largest result, in bytes. The EKS module's build puts it into one environment variable, and Linux caps a single one at
+ * 128 KiB (execve(2), MAX_ARG_STRLEN); the rest is room for its name and for what the module adds.
+ */
 export const maxResultBytes = 100 * 1024;
 
 /**
