@@ -14,6 +14,10 @@ describe('a token server', () => {
     ['https://acct.azurecr.io/oauth2/token', 'https://acct.azurecr.io'],
     ['https://auth.corp.example.co.uk/token', 'https://registry.corp.example.co.uk'],
     ['http://127.0.0.1:2/token', 'http://127.0.0.1:1'],
+    ['https://example.org/token', 'https://registry.example.org'],
+    ['https://mine.fly.dev/token', 'https://mine.fly.dev'],
+    ['https://1.execute-api.eu-west-1.amazonaws.com/t', 'https://1.execute-api.eu-west-1.amazonaws.com'],
+    ['https://203.0.113.7:5001/token', 'https://203.0.113.7:5000'],
   ])('%s belongs to %s', (realm, registry) => expect(trusted(realm, registry)).toBe(true));
 
   it.each([
@@ -22,6 +26,28 @@ describe('a token server', () => {
     ['https://evil.co.uk/token', 'https://registry.co.uk'],
     ['https://notdocker.io/token', 'https://registry-1.docker.io'],
     ['https://evil.com/token', 'https://registry.com'],
+    ['https://evil.com./token', 'https://registry.com.'],
+    ['https://evil.asso.fr/token', 'https://registry.asso.fr'],
+    ['https://203.0.113.7/token', 'https://198.51.113.7'],
+    ['https://dkr.ecr.cn-north-1.amazonaws.com.cn/', 'https://1.dkr.ecr.cn-north-1.amazonaws.com.cn'],
+    ['https://evil.execute-api.eu-west-1.amazonaws.com/t', 'https://mine.execute-api.eu-west-1.amazonaws.com'],
+    ['https://execute-api.eu-west-1.amazonaws.com/t', 'https://mine.execute-api.eu-west-1.amazonaws.com'],
+    ['https://evil.mine.fly.dev/token', 'https://mine.fly.dev'],
+    ...[
+      'amazonaws.com.cn',
+      'azurewebsites.net',
+      'cloudapp.azure.com',
+      'cloudfront.net',
+      'eu.ngrok.io',
+      'fly.dev',
+      'github.io',
+      'herokuapp.com',
+      'ngrok-free.app',
+      'run.app',
+      'vercel.app',
+      'web.app',
+      'westeurope.cloudapp.azure.com',
+    ].map((suffix) => [`https://evil.${suffix}/token`, `https://mine.${suffix}`] as [string, string]),
   ])('%s is foreign to %s', (realm, registry) => expect(trusted(realm, registry)).toBe(false));
 
   it.each([
