@@ -1,13 +1,17 @@
+import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { CopyOptions } from '../copy/request.ts';
+import { noCredentials } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { NetworkSettings } from '../model/network.ts';
 import type { Failure, Totals } from '../model/result.ts';
 import { SecretMask } from '../model/secrets.ts';
+import { httpDownloads } from '../registry/download.ts';
 import { createTransport, type Transport } from '../registry/transport.ts';
 import { combineReporters } from '../report/combine.ts';
 import { consoleReporter } from '../report/console.ts';
@@ -65,6 +69,9 @@ export interface SessionOptions {
 /** How long what is under way may take to end after a stop, in milliseconds. */
 const graceMs = 20_000;
 
+/** How long a second stop may take before the process ends as it is, in milliseconds. */
+const forceMs = 3_000;
+
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { env } = options;
   const mask = new SecretMask();
@@ -102,6 +109,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       signal: stop.signal,
       admission: stop.admission,
       spoolDirectory: join(workDirectory, 'spool'),
+      openUrl: (url, aborted) => openForeign(transport, workDirectory, url, aborted),
       ...(options.concurrency === undefined
         ? {}
         : { transfers: options.concurrency, transfersPerHost: options.concurrency }),
@@ -113,6 +121,20 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       await rm(workDirectory, { recursive: true, force: true });
     },
   };
+}
+
+/** ECR takes layers up to 52,000 MiB (ECR service quotas, "Maximum layer size"). */
+const maxLayerBytes = 52_000 * 2 ** 20;
+
+/** Bytes of a foreign layer from its vendor: by way of the disk, without credentials, over https only. */
+async function openForeign(transport: Transport, folder: string, url: string, signal: AbortSignal): Promise<Readable> {
+  if (!url.startsWith('https://'))
+    throw new ReplicationError('refused', `${url} is no https address`, { side: 'source' });
+  const path = join(folder, randomUUID());
+  await httpDownloads(transport, noCredentials).getToFile(url, path, { maxBytes: maxLayerBytes, signal });
+  const stream = createReadStream(path);
+  stream.once('close', () => void rm(path, { force: true }));
+  return stream;
 }
 
 function isInteractive(stream: Output, env: EnvironmentVariables): boolean {
@@ -157,6 +179,8 @@ function stopper(): Stopper {
   const begin = (reason: ReplicationError): void => {
     if (soft.signal.aborted) {
       hard.abort(reason);
+      // Whatever does not listen (a system call that hangs) must not keep a person waiting.
+      setTimeout(() => process.exit(1), forceMs).unref();
       return;
     }
     soft.abort(reason);

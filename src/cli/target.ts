@@ -4,7 +4,7 @@ import type { RepositorySettings } from '../aws/repositories.ts';
 import type { CredentialSource } from '../model/credentials.ts';
 import { noCredentials } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
-import type { WriteStore } from '../model/store.ts';
+import type { RegistryControl, WriteStore } from '../model/store.ts';
 import { registryStore } from '../registry/store.ts';
 import type { Session } from './session.ts';
 
@@ -86,7 +86,7 @@ export async function openTarget(session: Session, text: TargetText, options: Ta
       // The host is ECR's own answer, so its token may be sent at once, without waiting for a challenge.
       const store = registryStore(session.transport, host, {
         credentials,
-        control,
+        control: { ...control, ensureRepository: remembered(control.ensureRepository) },
         baseUrl,
         authenticateFirst: true,
         mounting,
@@ -95,4 +95,20 @@ export async function openTarget(session: Session, text: TargetText, options: Ta
       return { store, host, path: '', credentials, ecr };
     }
   }
+}
+
+/**
+ * Keeps the first answer for the whole run: the repositories are claimed before the copy, which then asks again and has
+ * to hear that they are new, since nothing needs to be asked about the content of a new one.
+ */
+function remembered(ensure: RegistryControl['ensureRepository']): RegistryControl['ensureRepository'] {
+  const answers = new Map<string, ReturnType<RegistryControl['ensureRepository']>>();
+  return (repository, signal) => {
+    const known = answers.get(repository);
+    if (known !== undefined) return known;
+    const asked = ensure(repository, signal);
+    answers.set(repository, asked);
+    asked.catch(() => answers.delete(repository));
+    return asked;
+  };
 }

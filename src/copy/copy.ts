@@ -1,9 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
-import { digestOf } from '../model/digest.ts';
 import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
-import type { ManifestContent } from '../model/manifest.ts';
-import { mediaTypes } from '../model/media-types.ts';
 import { failureOf, type CopyResult, type Failure, type Outcome } from '../model/result.ts';
 import { type BlobMover, type BlobNeed, createBlobMover } from './blob-mover.ts';
 import { createManifestWriter, type ManifestWriter } from './manifest-writer.ts';
@@ -16,7 +13,6 @@ import {
   type PreparedReferrer,
   type PreparedTarget,
 } from './prepare.ts';
-import { fallbackTag } from './referrers.ts';
 import { type CopyOptions, type CopyRequest, placeName } from './request.ts';
 import { createSlots } from './slots.ts';
 import { createSpool } from './spool.ts';
@@ -301,11 +297,7 @@ async function copyReferrer(
   priority: number,
 ): Promise<{ readonly bytes: number; readonly failures: readonly ReplicationError[] }> {
   const results = await Promise.allSettled(
-    referrer.graph.targets.map(async (target) => {
-      const bytes = await writeGraph(run, referrer.graph, target, priority);
-      if (referrer.by === 'referrers-api') await listAtTarget(run, referrer, target);
-      return bytes;
-    }),
+    referrer.graph.targets.map((target) => writeGraph(run, referrer.graph, target, priority)),
   );
   let bytes = 0;
   const failures: ReplicationError[] = [];
@@ -322,44 +314,6 @@ async function copyReferrer(
     else failures.push(error);
   }
   return { bytes, failures };
-}
-
-/**
- * Makes the referrer findable where the target has no referrers API: the pusher then keeps an index under the
- * fallback tag (OCI distribution-spec v1.1 "Pushing Manifests with Subject").
- */
-async function listAtTarget(run: Run, referrer: PreparedReferrer, target: PreparedTarget): Promise<void> {
-  const { store, repository } = target.place;
-  const { signal } = run.options;
-  const { descriptor } = referrer.graph.root.content;
-  const listed = await store.listReferrers(repository, referrer.subject, signal);
-  if (listed.some((entry) => entry.digest === descriptor.digest)) return;
-  const bytes = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: mediaTypes.ociIndex,
-      manifests: [...listed, entryFor(referrer.graph.root.content)],
-    }),
-  );
-  const content: ManifestContent = {
-    bytes,
-    descriptor: { mediaType: mediaTypes.ociIndex, digest: digestOf(bytes), size: bytes.length },
-  };
-  await store.writeManifest(repository, fallbackTag(referrer.subject), content, signal);
-}
-
-function entryFor(content: ManifestContent): Record<string, unknown> {
-  const json: unknown = JSON.parse(Buffer.from(content.bytes).toString('utf8'));
-  const field = (name: string): unknown =>
-    typeof json === 'object' && json !== null && name in json ? (json as Record<string, unknown>)[name] : undefined;
-  const config = field('config');
-  const configType =
-    typeof config === 'object' && config !== null && 'mediaType' in config ? config.mediaType : undefined;
-  return {
-    ...content.descriptor,
-    artifactType: field('artifactType') ?? configType,
-    annotations: field('annotations'),
-  };
 }
 
 function asError(error: unknown, run: Run): ReplicationError {

@@ -1,4 +1,4 @@
-import { digestAlgorithm, digestHex, isDigest, type Digest } from '../model/digest.ts';
+import { digestAlgorithm, digestHex, type Digest } from '../model/digest.ts';
 import { isReplicationError } from '../model/errors.ts';
 import type { ReadStore } from '../model/store.ts';
 
@@ -85,13 +85,4 @@ async function cosignTags(
     }),
   );
   return names.filter((_, position) => present[position]);
-}
-
-/** The fallback tag of OCI distribution-spec v1.1 "Referrers Tag Schema" for registries without the referrers API. */
-export function fallbackTag(subject: Digest): string {
-  return tagStem(subject);
-}
-
-export function isTagReference(reference: string): boolean {
-  return !isDigest(reference);
 }

@@ -90,12 +90,30 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     const replication = await copyPlan(session, files, sources, plan, target);
     failures.push(...replication.failures);
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
-    if (helm !== undefined && !session.admission.aborted)
-      await checkRenders(session, helm, files, sources, plan.plan.charts, prefix);
+    const left = [...written];
+    // What the copy did is told whatever becomes of the steps behind it.
+    const step = async (name: string, work: () => Promise<void>): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        const all = error instanceof ReplicationErrors ? error.errors : [toReplicationError(error)];
+        failures.push(...all.map((each) => failureOf(each.reference ?? name, each)));
+      }
+    };
+    if (helm !== undefined && !session.admission.aborted) {
+      await step(
+        'charts',
+        async () => void (await checkRenders(session, helm, files, sources, plan.plan.charts, prefix)),
+      );
+    }
     if (failures.length === 0 && session.admission.aborted)
       failures.push(failureOf('run', toReplicationError(session.admission.reason)));
-    if (failures.length === 0 && command.publish === true) await publish(session, settings, plan, aws, out);
-    return { failures, totals: replication.totals, files: written };
+    if (failures.length === 0 && command.publish === true) {
+      await step('publish', async () => {
+        left.push(...(await publish(session, settings, plan, aws, out)));
+      });
+    }
+    return { failures, totals: replication.totals, files: left };
   } finally {
     await aws.close();
   }
@@ -150,8 +168,10 @@ async function copyPlan(
   { plan }: EksPlan,
   target: Target,
 ): Promise<Replication> {
+  // Two keys may want the same chart; it is copied once.
+  const distinct = [...new Map(plan.charts.map((chart) => [chart.target, chart])).values()];
   const charts = await Promise.all(
-    plan.charts.map(async (chart) =>
+    distinct.map(async (chart) =>
       chartRequest(
         chart,
         await archiveOf(sources, files, chart, session.signal),
@@ -182,7 +202,14 @@ async function copyPlan(
   return { ...replication, failures: [...replication.failures, ...further] };
 }
 
-async function publish(session: Session, settings: EksSettings, plan: EksPlan, aws: Aws, out: string): Promise<void> {
+/** @returns paths of the files that it left */
+async function publish(
+  session: Session,
+  settings: EksSettings,
+  plan: EksPlan,
+  aws: Aws,
+  out: string,
+): Promise<readonly string[]> {
   session.reporter.emit({ type: 'phase', phase: 'publish' });
   const account = await accountId(aws, settings.accountId, session.signal);
   const bucket = bucketName(settings.project, settings.region, account);
@@ -206,6 +233,7 @@ async function publish(session: Session, settings: EksSettings, plan: EksPlan, a
     signal: session.signal,
   });
   const values = resultMetadata(bucket, key);
-  await writeFiles(out, { 'metadata.json': jsonText(values) });
+  const paths = await writeFiles(out, { 'metadata.json': jsonText(values) });
   session.reporter.emit({ type: 'notice', level: 'info', message: `published s3://${bucket}/${key}` });
+  return paths;
 }
