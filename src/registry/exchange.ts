@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
+import { errors } from 'undici';
 
 /** One HTTP request, as it goes over the wire. */
 export interface Outgoing {
@@ -13,6 +14,8 @@ export interface Outgoing {
   readonly headersMs: number;
   /** Time without any progress in the answer's body, in milliseconds. */
   readonly idleMs: number;
+  /** Time for the whole body of an answer that is kept in memory, in milliseconds (60,000); streams have none. */
+  readonly answerMs?: number | undefined;
   /** Called with the number of bytes of each chunk that passes. */
   readonly onRead?: ((bytes: number) => void) | undefined;
   readonly onWritten?: ((bytes: number) => void) | undefined;
@@ -76,6 +79,8 @@ export function exchange(dispatcher: Dispatcher, outgoing: Outgoing, reading: Re
 const empty = Buffer.alloc(0);
 /** How much of an error's body is kept, in bytes. */
 const maxErrorBytes = 64 * 1024;
+/** A host that sends a byte now and then never stalls: without a limit for the whole it could hold a run for ever. */
+const defaultAnswerMs = 60_000;
 
 class Exchange implements Dispatcher.DispatchHandler {
   readonly #outgoing: Outgoing;
@@ -91,6 +96,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #expected: number;
   #stream: BodyStream | undefined;
   #settled = false;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(outgoing: Outgoing, reading: Reading, resolve: (answer: Answer) => void, reject: (error: Error) => void) {
     this.#outgoing = outgoing;
@@ -109,6 +115,9 @@ class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     const { body, onWritten } = this.#outgoing;
+    // undici's own limit starts anew with each interim answer (1xx), so a host could send those for ever.
+    if (body instanceof Readable) body.once('end', () => this.#awaitHead());
+    else this.#awaitHead();
     if (body === undefined || onWritten === undefined) return;
     // undici attaches its own listener in this same tick, so nothing flows past it.
     if (body instanceof Readable) body.on('data', (chunk: Buffer) => onWritten(chunk.length));
@@ -117,10 +126,14 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status < 200) return;
+    clearTimeout(this.#timer);
     this.#status = status;
     this.#headers = headers;
     const streaming = this.#reading.stream;
-    if (streaming === undefined || (status !== 200 && status !== 206)) return;
+    if (streaming === undefined || (status !== 200 && status !== 206)) {
+      this.#timer = setTimeout(() => this.#late(), this.#outgoing.answerMs ?? defaultAnswerMs);
+      return;
+    }
     this.#stream = new BodyStream(controller, () => this.#detach(streaming.finished));
     this.#settled = true;
     this.#resolve(this.#answer(false));
@@ -155,6 +168,23 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(error);
   }
 
+  #awaitHead(): void {
+    if (this.#status !== 0 || this.#settled) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#fail(new errors.HeadersTimeoutError()), this.#outgoing.headersMs);
+  }
+
+  /** The body has not ended in time. Of a refusal the status tells most: it is used with as much of the body as there is. */
+  #late(): void {
+    const late = new errors.BodyTimeoutError();
+    if (this.#status < 300) {
+      this.#fail(late);
+      return;
+    }
+    this.#succeed(true);
+    this.#controller?.abort(late);
+  }
+
   #succeed(cut: boolean): void {
     if (this.#settled) return;
     this.#settled = true;
@@ -175,6 +205,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #detach(then?: () => void): void {
+    clearTimeout(this.#timer);
     this.#outgoing.signal.removeEventListener('abort', this.#onAbort);
     then?.();
   }
