@@ -99,9 +99,11 @@ function remedyFor(code: ErrorCode, host: string): string | undefined {
   if (code === 'denied') return `check that the credentials for ${host} allow this`;
   if (code === 'not-found')
     return 'check the name, and whether it is private (some registries answer "not found" then)';
-  if (code === 'throttled') return `run again later, or give credentials for ${host}: known users have higher limits`;
+  if (code === 'throttled')
+    return `wait some minutes and run again, or give credentials for ${host}: known users have higher limits`;
   if (code === 'conflict')
     return `the tag at ${host} is immutable and holds something else: delete it there, make the repository's tags mutable, or use another tag`;
   if (code === 'unavailable') return 'run again: what was copied is kept';
+  if (code === 'corrupt') return `check that ${host} is a registry and no proxy answers in its place`;
   return undefined;
 }

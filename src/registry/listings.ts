@@ -1,21 +1,24 @@
 import { z } from 'zod';
 import { type Digest, digestAlgorithm, digestHex } from '../model/digest.ts';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
-import { type Descriptor, parseManifest } from '../model/manifest.ts';
+import type { Descriptor } from '../model/manifest.ts';
 import { mediaTypes } from '../model/media-types.ts';
 import { wordsOf } from './answer-errors.ts';
 import type { RegistryClient, RegistryRequest } from './client.ts';
 import type { Answer } from './exchange.ts';
 import { mediaTypeOf } from './headers.ts';
 import { nextLink } from './link.ts';
-import { readManifest } from './manifests.ts';
+import { parseFrom, readManifest } from './manifests.ts';
 
 /** OCI distribution-spec v1.1 "Listing Tags" and "Listing Referrers". */
 
 /** Longest page, in bytes; a page has at most 1,000 tags, but registries have been seen to send all at once. */
 const maxPageBytes = 32 * 1024 * 1024;
-/** More pages than any registry needs: a registry whose pages lead in a circle must not hold us forever. */
-const maxPages = 10_000;
+/** More than any registry needs: one whose pages never end must not hold us forever (100 tags a page: 100,000 tags). */
+const maxTagPages = 1_000;
+/** Signatures, SBOMs and attestations of one image are a handful; each costs requests and room at the target. */
+const maxReferrers = 1_000;
+const maxReferrerPages = 20;
 
 const TagList = z.object({ tags: z.array(z.string()).nullish() });
 
@@ -25,19 +28,27 @@ export interface TagPage {
   readonly next: URL | undefined;
 }
 
-/** All tags, each once, in the registry's order. */
+/**
+ * All tags, each once, in the registry's order. Ends where a page brings nothing new or leads back.
+ * @throws `refused` after 1,000 pages
+ */
 export async function listTags(
   client: RegistryClient,
   repository: string,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const tags = new Set<string>();
-  let page = await tagPage(client, repository, undefined, signal);
-  for (let count = 1; ; count += 1) {
+  const seen = new Set<string>();
+  let address: URL | undefined;
+  for (let count = 0; count < maxTagPages; count += 1) {
+    const page = await tagPage(client, repository, address, signal);
+    const before = tags.size;
     for (const tag of page.tags) tags.add(tag);
-    if (page.next === undefined || count >= maxPages) return [...tags];
-    page = await tagPage(client, repository, page.next, signal);
+    if (page.next === undefined || tags.size === before || seen.has(page.next.href)) return [...tags];
+    seen.add(page.next.href);
+    address = page.next;
   }
+  throw endless(client, repository, `tags of ${repository}`, `${maxTagPages} pages`);
 }
 
 /** One page of tags. */
@@ -72,7 +83,10 @@ export interface ReferrersSupport {
   present: boolean;
 }
 
-/** Manifests that refer to a digest, by the API or by the fallback tag ("Unavailable Referrers API"). */
+/**
+ * Manifests that refer to a digest, each once, by the API or by the fallback tag ("Unavailable Referrers API").
+ * @throws `refused` when there are more than 1,000, or more than 20 pages of them
+ */
 export async function listReferrers(
   client: RegistryClient,
   support: ReferrersSupport,
@@ -83,7 +97,11 @@ export async function listReferrers(
 ): Promise<readonly Descriptor[]> {
   const found = support.absent ? undefined : await referrersByApi(client, support, repository, digest, signal);
   if (found !== undefined) return found;
-  return fallbackTagAbsent ? [] : taggedReferrers(client, repository, fallbackTag(digest), signal);
+  if (fallbackTagAbsent) return [];
+  const referrers = new Map<Digest, Descriptor>();
+  const listed = await taggedReferrers(client, repository, fallbackTag(digest), signal);
+  collect(client, repository, digest, listed, referrers);
+  return [...referrers.values()];
 }
 
 /** Answers to the API's address of registries that do not know it: 404 by the specification, others as seen. */
@@ -96,9 +114,10 @@ async function referrersByApi(
   digest: Digest,
   signal: AbortSignal,
 ): Promise<readonly Descriptor[] | undefined> {
-  const referrers: Descriptor[] = [];
-  let path: string | URL | undefined = `/v2/${repository}/referrers/${digest}`;
-  for (let count = 0; path !== undefined && count < maxPages; count += 1) {
+  const referrers = new Map<Digest, Descriptor>();
+  const seen = new Set<string>();
+  let path: string | URL = `/v2/${repository}/referrers/${digest}`;
+  for (let count = 0; count < maxReferrerPages; count += 1) {
     const request: RegistryRequest = {
       method: 'GET',
       path,
@@ -117,19 +136,41 @@ async function referrersByApi(
       if (sure && !wordsOf(answer, client.transport.mask).codes.includes('NAME_UNKNOWN')) support.absent = true;
       return undefined;
     }
-    const page = pageOf(answer);
+    const page = pageOf(client, answer, request);
     if (page === undefined) return undefined;
     support.present = true;
-    referrers.push(...page);
-    path = nextPage(client, answer, request);
+    const added = collect(client, repository, digest, page, referrers);
+    const next = nextPage(client, answer, request);
+    if (next === undefined || !added || seen.has(next.href)) return [...referrers.values()];
+    seen.add(next.href);
+    path = next;
   }
-  return referrers;
+  throw endless(client, repository, `referrers of ${repository}@${digest}`, `${maxReferrerPages} pages`);
+}
+
+/** Adds what is new. @returns whether anything was */
+function collect(
+  client: RegistryClient,
+  repository: string,
+  subject: Digest,
+  page: readonly Descriptor[],
+  into: Map<Digest, Descriptor>,
+): boolean {
+  const before = into.size;
+  for (const descriptor of page) {
+    if (into.has(descriptor.digest)) continue;
+    if (into.size === maxReferrers)
+      throw endless(client, repository, `referrers of ${repository}@${subject}`, String(maxReferrers));
+    into.set(descriptor.digest, descriptor);
+  }
+  return into.size > before;
 }
 
 /** `undefined`: not an index at all, such as the web page that some servers send for any address. */
-function pageOf(answer: Answer): readonly Descriptor[] | undefined {
+function pageOf(client: RegistryClient, answer: Answer, request: RegistryRequest): readonly Descriptor[] | undefined {
   if (mediaTypeOf(answer.headers)?.includes('json') !== true) return undefined;
-  const manifest = parseManifest(answer.bytes, mediaTypes.ociIndex);
+  if (answer.cut) throw nonsense(client, request);
+  const manifest = parseFrom(client, request.what, answer.bytes, mediaTypes.ociIndex);
   return manifest.kind === 'index' ? manifest.manifests : undefined;
 }
 
@@ -142,7 +183,7 @@ export async function taggedReferrers(
 ): Promise<readonly Descriptor[]> {
   try {
     const { bytes, descriptor } = await readManifest(client, repository, tag, signal);
-    const manifest = parseManifest(bytes, descriptor.mediaType);
+    const manifest = parseFrom(client, `manifest ${repository}:${tag}`, bytes, descriptor.mediaType);
     return manifest.kind === 'index' ? manifest.manifests : [];
   } catch (error) {
     if (isReplicationError(error, 'not-found')) return [];
@@ -178,5 +219,14 @@ function nonsense(client: RegistryClient, request: RegistryRequest): Replication
   return new ReplicationError('corrupt', `${client.host} answered with something that is no list (${request.what})`, {
     host: client.host,
     reference: `${client.host}/${request.repository}`,
+    remedy: `check that ${client.host} is a registry and no proxy answers in its place`,
+  });
+}
+
+function endless(client: RegistryClient, repository: string, what: string, bound: string): ReplicationError {
+  return new ReplicationError('refused', `${client.host} lists more ${what} than we read (${bound})`, {
+    host: client.host,
+    reference: `${client.host}/${repository}`,
+    remedy: `delete what is not needed from ${client.host}/${repository}, or ask its operator whether its lists end`,
   });
 }

@@ -1,6 +1,12 @@
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '../model/digest.ts';
-import { type ErrorCode, ReplicationError } from '../model/errors.ts';
-import { type Descriptor, type ManifestContent, maxManifestBytes } from '../model/manifest.ts';
+import { type ErrorCode, isReplicationError, ReplicationError } from '../model/errors.ts';
+import {
+  type Descriptor,
+  type Manifest,
+  type ManifestContent,
+  maxManifestBytes,
+  parseManifest,
+} from '../model/manifest.ts';
 import { isImageManifestType, isIndexType, isSchema1Type, manifestAccept, mediaTypes } from '../model/media-types.ts';
 import { type Words, wordsOf } from './answer-errors.ts';
 import type { RegistryClient, RegistryRequest } from './client.ts';
@@ -8,6 +14,9 @@ import type { Answer } from './exchange.ts';
 import { digestHeaderOf, headerOf, lengthOf, mediaTypeOf } from './headers.ts';
 
 /** OCI distribution-spec v1.1 "Pulling manifests" and "Pushing Manifests", one registry. */
+
+/** A refusal of HEAD has no body; GET says why, or works (405 in front of some registries). After others it would not. */
+const headRefusals = new Set([400, 401, 403, 405]);
 
 /** Type, digest and size by HEAD; by GET where HEAD says too little. */
 export async function resolveManifest(
@@ -18,7 +27,6 @@ export async function resolveManifest(
 ): Promise<Descriptor> {
   const request = manifestRequest('HEAD', repository, reference, signal);
   const answer = await client.send(request);
-  if (answer.status === 404) throw client.fail(answer, request);
   if (answer.status === 200) {
     const digest = digestHeaderOf(answer.headers) ?? (isDigest(reference) ? reference : undefined);
     const size = lengthOf(answer.headers);
@@ -28,8 +36,9 @@ export async function resolveManifest(
       if (isDigest(reference) && sameAlgorithm(digest, reference) && digest !== reference) throw mismatch(client, repository, reference, digest); // prettier-ignore
       return { mediaType, digest: isDigest(reference) ? reference : digest, size };
     }
+  } else if (!headRefusals.has(answer.status)) {
+    throw client.fail(answer, request);
   }
-  // A refusal of HEAD has no body; GET says why, or works (405 in front of some registries).
   return (await readManifest(client, repository, reference, signal)).descriptor;
 }
 
@@ -50,6 +59,7 @@ export async function readManifest(
       {
         host: client.host,
         reference: nameOf(client, repository, reference),
+        remedy: 'check that it is an image: registries take no manifests as large',
       },
     );
   }
@@ -136,6 +146,18 @@ function writeRefusal(status: number, words: Words, digest: Digest): ErrorCode |
   return 'corrupt';
 }
 
+/** `parseManifest` whose errors name the host. @throws `unsupported`, `corrupt` */
+export function parseFrom(client: RegistryClient, what: string, bytes: Uint8Array, mediaType: string): Manifest {
+  try {
+    return parseManifest(bytes, mediaType);
+  } catch (error) {
+    if (!isReplicationError(error)) throw error;
+    const remedy = `have it pushed to ${client.host} anew, or check that no proxy answers in its place`;
+    const named = new ReplicationError(error.code, `${client.host}: ${what}: ${error.message}`, { cause: error.cause });
+    throw named.with(error).with({ host: client.host, remedy });
+  }
+}
+
 /** The type that the answer is served with, or that the document says where the answer says nothing. */
 function typeOf(answer: Answer): string {
   const served = mediaTypeOf(answer.headers);
@@ -178,6 +200,7 @@ function mismatch(client: RegistryClient, repository: string, expected: Digest, 
       host: client.host,
       reference: `${client.host}/${repository}@${expected}`,
       digest: expected,
+      remedy: `run again; if it stays, have it pushed to ${client.host} anew, or look for a proxy that changes answers`,
     },
   );
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Credential } from '../model/credentials.ts';
-import { ReplicationError } from '../model/errors.ts';
+import { type ErrorCode, ReplicationError } from '../model/errors.ts';
 import { wordsOf } from './answer-errors.ts';
 import type { Answer } from './exchange.ts';
 import type { Transport } from './transport.ts';
@@ -87,6 +87,7 @@ function parseToken(answer: Answer, question: TokenQuestion, transport: Transpor
     new ReplicationError('corrupt', `the token server ${question.realm.host} of ${question.host} ${why}`, {
       host: question.realm.host,
       status: answer.status,
+      remedy: `check that ${question.host} is a registry and no proxy answers in the place of ${question.realm.host}`,
     });
   if (answer.cut) throw nonsense(`answered with more than ${maxTokenBytes} bytes`);
   let json: unknown;
@@ -129,7 +130,16 @@ function refusal(answer: Answer, question: TokenQuestion, transport: Transport):
     {
       host,
       status: answer.status,
-      remedy: credential === undefined ? `give credentials for ${host}` : `check the credentials given for ${host}`,
+      remedy: remedyFor(code, host, realm.host, credential !== undefined),
     },
   );
+}
+
+function remedyFor(code: ErrorCode, host: string, realm: string, known: boolean): string {
+  if (code === 'throttled')
+    return known
+      ? 'wait some minutes and run again'
+      : `wait some minutes and run again, or give credentials for ${host}: known users have higher limits`;
+  if (code === 'unavailable') return `run again when ${realm} answers: what was copied is kept`;
+  return known ? `check the credentials given for ${host}` : `give credentials for ${host}`;
 }
