@@ -101,10 +101,9 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
       }
     };
     if (helm !== undefined && !session.admission.aborted) {
-      await step(
-        'charts',
-        async () => void (await checkRenders(session, helm, files, sources, plan.plan.charts, prefix)),
-      );
+      await step('charts', async () => {
+        await checkRenders(session, helm, files, sources, plan.plan.charts, prefix);
+      });
     }
     if (failures.length === 0 && session.admission.aborted)
       failures.push(failureOf('run', toReplicationError(session.admission.reason)));
