@@ -45,7 +45,10 @@ export interface ReadStore {
   listTags(repository: string, signal: AbortSignal): Promise<readonly string[]>;
 
   /** The first page of tags, in one request where the store can; `complete` when there are no more. */
-  firstTags?(repository: string, signal: AbortSignal): Promise<{ readonly tags: readonly string[]; readonly complete: boolean }>;
+  firstTags?(
+    repository: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly tags: readonly string[]; readonly complete: boolean }>;
 }
 
 export interface OpenBlobOptions {
