@@ -9,6 +9,7 @@ export function brokenTransfer(error: Error, received: number, request: Transpor
   if (failure.error.code !== 'unreachable') return failure.error;
   return new ReplicationError('unreachable', `${failure.error.message}, after ${received} bytes`, {
     host: request.url.host,
+    remedy: failure.error.remedy ?? 'run again: what was copied is kept',
     cause: error,
   });
 }
@@ -19,5 +20,6 @@ export function wrongLength(received: number, request: TransportRequest): Error 
   const amount = received > expected ? `more than ${expected}` : `${received} of ${expected}`;
   return new ReplicationError('corrupt', `${request.url.host} sent ${amount} bytes (${request.what})`, {
     host: request.url.host,
+    remedy: `run again; if it stays, have it pushed to ${request.url.host} anew, or look for a proxy that cuts answers`,
   });
 }

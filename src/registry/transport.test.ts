@@ -199,6 +199,34 @@ describe('transport', () => {
     });
   });
 
+  it('gives up an answer that drips, and a host whose tries take too long together', async () => {
+    const server = await host((_seen, response, { socket }) => {
+      response.writeHead(200, { 'content-length': 1_000_000 });
+      const timer = setInterval(() => response.write('x'), 10);
+      socket.on('close', () => clearInterval(timer));
+    });
+    const { send } = bound(transport({ timeouts: { answerMs: 100, requestMs: 250 }, retry: { baseMs: 1, maxMs: 1 } }));
+    const started = performance.now();
+    await expect(send(request(`http://${server.host}/`))).rejects.toMatchObject({
+      code: 'unreachable',
+      host: server.host,
+    });
+    expect(server.seen.length).toBeGreaterThanOrEqual(2);
+    expect(server.seen.length).toBeLessThanOrEqual(4);
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
+  it('waits no more than twice for a host that wants to be left alone for hours', async () => {
+    const server = await host((_seen, response) => void response.writeHead(429, { 'retry-after': '7200' }).end());
+    const clock = {
+      ...systemClock,
+      now: () => performance.now() * 1_000,
+      after: (ms: number, call: () => void) => systemClock.after(ms / 1_000, call),
+    };
+    expect((await transport({ clock }).send(request(`http://${server.host}/`))).status).toBe(429);
+    expect(server.seen).toHaveLength(3);
+  });
+
   it('stops at once when told to: waiting, sending and reading', async () => {
     const server = await host((_seen, response) => void response.writeHead(200, { 'content-length': 10 }).write('abc'));
     const { send } = bound(transport({ transfersPerHost: 1 }));

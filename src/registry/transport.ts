@@ -11,7 +11,7 @@ import { networkFailure } from './network-errors.ts';
 import { Pacer, type PacerClock, systemClock, type Ticket } from './pacer.ts';
 import { proxyAuthorization } from './proxy.ts';
 import { brokenTransfer, wrongLength } from './transfer-errors.ts';
-import { retryAfterMs } from './retry-after.ts';
+import { isLongRetryAfter, retryAfterMs } from './retry-after.ts';
 
 /** Kinds of requests that a host limits apart from each other. */
 export type RequestClass = 'head' | 'get' | 'blob-get' | 'upload-post' | 'blob-put' | 'manifest-put' | 'token' | 'api';
@@ -27,9 +27,19 @@ export interface TransportOptions {
   readonly requestsPerHost?: number | undefined;
   /** Blob bodies under way to or from one host, per direction (default 16). */
   readonly transfersPerHost?: number | undefined;
-  /** Milliseconds: to connect (10,000), without progress before an answer (60,000) and inside a body (60,000). */
+  /**
+   * Milliseconds: to connect (10,000), before an answer (60,000), without progress inside a body (60,000), for the whole
+   * body of an answer that is kept in memory (60,000), and for all tries of one request, rate limits apart (120,000).
+   */
   readonly timeouts?:
-    { readonly connectMs?: number; readonly headersMs?: number; readonly idleMs?: number } | undefined;
+    | {
+        readonly connectMs?: number;
+        readonly headersMs?: number;
+        readonly idleMs?: number;
+        readonly answerMs?: number;
+        readonly requestMs?: number;
+      }
+    | undefined;
   /** Tries of one request (6), first back-off (400) and longest back-off (20,000) in milliseconds. */
   readonly retry?: { readonly attempts?: number; readonly baseMs?: number; readonly maxMs?: number } | undefined;
   /** Replaced in tests. */
@@ -73,7 +83,7 @@ const defaults = { requestsPerHost: 32, transfersPerHost: 16 };
 /** Statuses after which the same request may succeed (go-containerregistry transport/retry.go; 425 RFC 8470, 522 Cloudflare). */
 const repeatable = new Set([408, 425, 499, 500, 502, 503, 504, 522]);
 /** Refusals for rate's sake do not mean failure: they have a budget of their own. */
-const throttleBudget = { tries: 15, leastMs: 20_000, ms: 300_000 };
+const throttleBudget = { tries: 15, leastMs: 20_000, ms: 300_000, longWaits: 2 };
 /** A committed upload is hashed and stored before it is answered. */
 const uploadAnswerMs = 300_000;
 
@@ -86,7 +96,7 @@ class HttpTransport implements Transport {
   readonly mask: SecretMask;
   readonly #options: TransportOptions;
   readonly #clock: PacerClock;
-  readonly #times: { connectMs: number; headersMs: number; idleMs: number };
+  readonly #times: { connectMs: number; headersMs: number; idleMs: number; answerMs: number; requestMs: number };
   readonly #retry: { attempts: number; baseMs: number; maxMs: number };
   readonly #connections;
   readonly #pacers = new Map<string, Pacer>();
@@ -99,7 +109,14 @@ class HttpTransport implements Transport {
     this.network = options.network;
     this.mask = options.mask ?? new SecretMask();
     this.#clock = options.clock ?? systemClock;
-    this.#times = { connectMs: 10_000, headersMs: 60_000, idleMs: 60_000, ...options.timeouts };
+    this.#times = {
+      connectMs: 10_000,
+      headersMs: 60_000,
+      idleMs: 60_000,
+      answerMs: 60_000,
+      requestMs: 120_000,
+      ...options.timeouts,
+    };
     this.#retry = { attempts: 6, baseMs: 400, maxMs: 20_000, ...options.retry };
     const small = options.requestsPerHost ?? defaults.requestsPerHost;
     const transfers = options.transfersPerHost ?? defaults.transfersPerHost;
@@ -118,15 +135,20 @@ class HttpTransport implements Transport {
     setMaxListeners(0, request.signal);
     let failures = 0;
     let refusals = 0;
+    let longWaits = 0;
+    /** Time that failed tries and the pauses after them took: waiting for one's turn is not the host's fault. */
+    let lost = 0;
     for (;;) {
       const admitted = pacer.admit(request.signal, failures + refusals > 0);
       const ticket = admitted instanceof Promise ? await admitted : admitted;
-      const attempt = await this.#attempt(request, pacer, ticket);
+      const sent = this.#clock.now();
+      const attempt = await this.#attempt(request, pacer, ticket, Math.max(1_000, this.#times.requestMs - lost));
       if (attempt.kind === 'refused') {
         refusals += 1;
         const spent = this.#clock.now() - started;
         const over = (refusals >= throttleBudget.tries && spent > throttleBudget.leastMs) || spent > throttleBudget.ms;
-        if (request.repeat === 'never' || over) return attempt.answer;
+        if (isLongRetryAfter(attempt.answer.headers['retry-after'], Date.now())) longWaits += 1;
+        if (request.repeat === 'never' || over || longWaits > throttleBudget.longWaits) return attempt.answer;
         // The pacer holds the next try back; one line tells of the pause, however many requests it stops.
         if (attempt.fresh)
           this.#reportRetry(request, `rate limit (${attempt.answer.status})`, attempt.pauseMs, refusals);
@@ -134,16 +156,18 @@ class HttpTransport implements Transport {
       }
       if (attempt.kind === 'answered' && !repeatable.has(attempt.answer.status)) return attempt.answer;
       failures += 1;
-      const lastTry = request.repeat === 'never' || failures >= this.#attemptsFor(request.url.origin);
+      lost += this.#clock.now() - sent;
+      const spent = failures >= this.#attemptsFor(request.url.origin) || lost >= this.#times.requestMs;
+      const lastTry = request.repeat === 'never' || spent;
       if (attempt.kind === 'failed') {
         if (!attempt.transient || lastTry) {
           if (request.repeat === 'safe' && attempt.transient) this.#down.add(request.url.origin);
           throw attempt.error;
         }
-        await this.#pause(request, attempt.error.message, failures);
+        lost += await this.#pause(request, attempt.error.message, failures);
       } else {
         if (lastTry) return attempt.answer;
-        await this.#pause(request, `answer ${attempt.answer.status}`, failures);
+        lost += await this.#pause(request, `answer ${attempt.answer.status}`, failures);
       }
     }
   }
@@ -157,10 +181,10 @@ class HttpTransport implements Transport {
     await this.#connections.destroy();
   }
 
-  async #attempt(request: TransportRequest, pacer: Pacer, ticket: Ticket): Promise<Attempt> {
+  async #attempt(request: TransportRequest, pacer: Pacer, ticket: Ticket, leftMs: number): Promise<Attempt> {
     const release = once(() => pacer.release(ticket));
     try {
-      const answer = await this.#exchange(request, release);
+      const answer = await this.#exchange(request, release, leftMs);
       this.#down.delete(request.url.origin);
       const pause = retryAfterMs(answer.headers['retry-after'], Date.now());
       const refused = answer.status === 429 || (answer.status === 503 && pause !== undefined);
@@ -179,7 +203,7 @@ class HttpTransport implements Transport {
     }
   }
 
-  #exchange(request: TransportRequest, release: () => void): Promise<Answer> {
+  #exchange(request: TransportRequest, release: () => void, leftMs: number): Promise<Answer> {
     const { counters } = this.#options;
     const transfer = request.requestClass === 'blob-get' || request.requestClass === 'blob-put';
     const reading: Reading =
@@ -202,8 +226,12 @@ class HttpTransport implements Transport {
         headers: { 'user-agent': this.#options.userAgent ?? 'image-replication', ...request.headers },
         body: request.body,
         signal: request.signal,
-        headersMs: request.body === undefined ? this.#times.headersMs : Math.max(this.#times.headersMs, uploadAnswerMs),
+        headersMs:
+          request.body === undefined
+            ? Math.min(this.#times.headersMs, leftMs)
+            : Math.max(this.#times.headersMs, uploadAnswerMs),
         idleMs: this.#times.idleMs,
+        answerMs: Math.min(this.#times.answerMs, leftMs),
         onRead: counters !== undefined && transfer ? (bytes) => void (counters.readBytes += bytes) : undefined,
         onWritten: counters !== undefined && transfer ? (bytes) => void (counters.writtenBytes += bytes) : undefined,
       },
@@ -215,12 +243,13 @@ class HttpTransport implements Transport {
     return this.#down.has(origin) ? 1 : this.#retry.attempts;
   }
 
-  /** Exponential back-off with full jitter for one request's own failures. */
-  async #pause(request: TransportRequest, reason: string, failures: number): Promise<void> {
+  /** Exponential back-off with full jitter for one request's own failures. @returns its length in milliseconds */
+  async #pause(request: TransportRequest, reason: string, failures: number): Promise<number> {
     const ceiling = Math.min(this.#retry.maxMs, this.#retry.baseMs * 2 ** (failures - 1));
     const ms = this.#clock.random() * ceiling;
     this.#reportRetry(request, reason, ms, failures);
     await this.#sleep(ms, request.signal);
+    return ms;
   }
 
   #sleep(ms: number, signal: AbortSignal): Promise<void> {
