@@ -2,7 +2,8 @@ import { Socket } from 'node:net';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { Agent, buildConnector, type Dispatcher, ProxyAgent } from 'undici';
 import type { NetworkSettings } from '../model/network.ts';
-import { proxyAuthorization, proxyFor } from './proxy.ts';
+import { proxyFor } from '../model/proxy.ts';
+import { proxyAuthorization } from './proxy-authorization.ts';
 import { sharedLookup } from './resolver.ts';
 import { tunnelThrough } from './tunnel.ts';
 

@@ -9,7 +9,7 @@ import { openConnections } from './connections.ts';
 import { type Answer, exchange, type Reading } from './exchange.ts';
 import { networkFailure } from './network-errors.ts';
 import { Pacer, type PacerClock, systemClock, type Ticket } from './pacer.ts';
-import { proxyAuthorization } from './proxy.ts';
+import { proxyAuthorization } from './proxy-authorization.ts';
 import { brokenTransfer, wrongLength } from './transfer-errors.ts';
 import { isLongRetryAfter, retryAfterMs } from './retry-after.ts';
 

@@ -2,7 +2,7 @@ import { request as plainRequest } from 'node:http';
 import { request as secureRequest, type RequestOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
-import { proxyAuthorization } from './proxy.ts';
+import { proxyAuthorization } from './proxy-authorization.ts';
 
 /** A proxy answered CONNECT with something else than 200. */
 export class ProxyRefusal extends Error {
