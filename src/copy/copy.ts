@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
 import { failureOf, type CopyResult, type Failure, type Outcome } from '../model/result.ts';
-import { type BlobMover, type BlobNeed, createBlobMover } from './blob-mover.ts';
+import { type BlobMover, createBlobMover } from './blob-mover.ts';
+import type { BlobNeed } from './blob-state.ts';
 import { createManifestWriter, type ManifestWriter } from './manifest-writer.ts';
 import {
   createPreparer,
