@@ -21,9 +21,12 @@ export async function makeFolder(directory: string): Promise<void> {
   } catch (error) {
     if (await isFolder(directory)) return;
     const parent = path.dirname(directory);
-    if (parent === directory || !hasCode(error, 'ENOENT') || (await isFolder(parent))) throw error;
-    await makeFolder(parent);
-    await makeFolder(directory);
+    if (parent === directory || !hasCode(error, 'ENOENT')) throw error;
+    if (!(await isFolder(parent))) await makeFolder(parent);
+    // Once more and no oftener: the parent may have come from somebody else a moment ago, and below /proc it never helps.
+    await mkdir(directory).catch(async (again: unknown) => {
+      if (!(await isFolder(directory))) throw again;
+    });
   }
 }
 
