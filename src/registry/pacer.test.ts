@@ -117,7 +117,7 @@ describe('pacer', () => {
     expect(pacer.throttled(await probe, undefined).pauseMs).toBe(150);
   });
 
-  it('sends one probe alone, then half as many as before, then one more with each success', async () => {
+  it('sends one probe alone, then a quarter as many as before, then one more with each success', async () => {
     const { pacer, admitted, ask, clock } = setUp({ concurrency: 8 });
     const before = await Promise.all(Array.from({ length: 8 }, () => admitNow(pacer)));
     for (const ticket of before) pacer.throttled(ticket, 1_000);
@@ -129,11 +129,11 @@ describe('pacer', () => {
     pacer.succeeded(probe);
     pacer.release(probe);
     await clock.advance(0);
-    expect(admitted).toHaveLength(1 + 5);
+    expect(admitted).toHaveLength(1 + 3);
     pacer.succeeded(ticketOf(admitted, 1));
     pacer.release(ticketOf(admitted, 1));
     await clock.advance(0);
-    expect(admitted).toHaveLength(1 + 5 + 2);
+    expect(admitted).toHaveLength(1 + 3 + 2);
   });
 
   it('lets another probe go when one fails without an answer', async () => {
@@ -150,22 +150,38 @@ describe('pacer', () => {
     expect(admitted.map(({ name }) => name)).toEqual(['a', 'b']);
   });
 
-  /** A host with a token bucket (ECR's PutImage: 10 a second, burst 10) that answers after 20 ms. */
-  async function writeAll(pacer: Pacer, clock: ReturnType<typeof manualClock>, count: number, perSecond: number) {
-    let tokens = 10;
+  interface Host {
+    readonly perSecond: number;
+    readonly burst: number;
+    /** Milliseconds to the host, and back. */
+    readonly oneWay: number;
+  }
+  const ecr: Host = { perSecond: 10, burst: 10, oneWay: 10 };
+
+  /** Writes at a host with a token bucket (ECR's PutImage: 10 a second, burst 10). `readyAt`: when each is there to be written. */
+  async function writeAll(
+    pacer: Pacer,
+    clock: ReturnType<typeof manualClock>,
+    readyAt: readonly number[],
+    host: Host = ecr,
+  ): Promise<{ readonly seconds: number; readonly floor: number; readonly refusals: number }> {
+    let tokens = host.burst;
     let filledAt = 0;
     let refusals = 0;
     let done = 0;
     let finishedAt = 0;
     const { signal } = new AbortController();
     setMaxListeners(0, signal);
+    const pass = (ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve));
     const write = async (again: boolean): Promise<void> => {
       const ticket = await pacer.admit(signal, again);
-      await new Promise<void>((resolve) => clock.after(20, resolve));
-      tokens = Math.min(10, tokens + ((clock.now() - filledAt) * perSecond) / 1000);
+      await pass(host.oneWay);
+      tokens = Math.min(host.burst, tokens + ((clock.now() - filledAt) * host.perSecond) / 1000);
       filledAt = clock.now();
-      if (tokens >= 1) {
-        tokens -= 1;
+      const taken = tokens >= 1;
+      if (taken) tokens -= 1;
+      await pass(host.oneWay);
+      if (taken) {
         done += 1;
         finishedAt = clock.now();
         pacer.succeeded(ticket);
@@ -177,22 +193,57 @@ describe('pacer', () => {
       pacer.release(ticket);
       return write(true);
     };
-    const all = Array.from({ length: count }, () => write(false));
-    for (let step = 0; step < 2_000 && done < count; step += 1) await clock.advance(100);
+    const all = readyAt.map((at) => pass(at).then(() => write(false)));
+    for (let step = 0; step < 5_000 && done < readyAt.length; step += 1) await clock.advance(100);
     await Promise.all(all);
-    return { seconds: finishedAt / 1000, refusals };
+    return { seconds: finishedAt / 1000, floor: floorOf(readyAt, host), refusals };
   }
 
-  it.each([10, 100])('learns a limit of %i a second, with few refusals and little time lost', async (perSecond) => {
-    const { pacer, clock } = setUp({ concurrency: 32, baseMs: 400, maxMs: 20_000 });
-    const { seconds, refusals } = await writeAll(pacer, clock, 300, perSecond);
-    expect(seconds).toBeLessThan(((300 - 10) / perSecond) * 1.1 + 3);
-    expect(refusals).toBeLessThan(100);
-  });
+  /** When a writer that knows everything would be done, in seconds. */
+  function floorOf(readyAt: readonly number[], { perSecond, burst, oneWay }: Host): number {
+    let tokens = burst;
+    let now = 0;
+    for (const at of [...readyAt].sort((a, b) => a - b)) {
+      const start = Math.max(now, at);
+      tokens = Math.min(burst, tokens + ((start - now) * perSecond) / 1000);
+      const wait = tokens >= 1 ? 0 : ((1 - tokens) * 1000) / perSecond;
+      tokens += (wait * perSecond) / 1000 - 1;
+      now = start + wait;
+    }
+    return (now + 2 * oneWay) / 1000;
+  }
+
+  const supplies = {
+    'all at once': (count: number) => Array.from({ length: count }, () => 0),
+    'a flood after a few': (count: number) => Array.from({ length: count }, (_, n) => (n < 3 ? 400 : 900 + n)),
+    'slowly first': (count: number) => Array.from({ length: count }, (_, n) => (n < count / 4 ? n * 180 : 5_500)),
+    'in waves': (count: number) => Array.from({ length: count }, (_, n) => Math.floor(n / 30) * 2_500),
+  };
+  const hosts: readonly Host[] = [
+    ecr,
+    { perSecond: 10, burst: 10, oneWay: 2 },
+    { perSecond: 10, burst: 10, oneWay: 120 },
+    { perSecond: 10, burst: 1, oneWay: 20 },
+    { perSecond: 100, burst: 100, oneWay: 10 },
+    { perSecond: 3, burst: 5, oneWay: 20 },
+    { perSecond: 50, burst: 10, oneWay: 40 },
+  ];
+  const cases = hosts.flatMap((host) => Object.entries(supplies).map(([supply, times]) => ({ host, supply, times })));
+
+  it.each(cases)(
+    'learns a limit of $host.perSecond a second (burst $host.burst, $host.oneWay ms away) with writes $supply',
+    async ({ host, times }) => {
+      const { pacer, clock } = setUp({ concurrency: 32, baseMs: 400, maxMs: 20_000 });
+      const { seconds, floor, refusals } = await writeAll(pacer, clock, times(120), host);
+      // A host that saves nothing up loses whatever it was not asked for in time: no writer can reach its floor.
+      expect(seconds).toBeLessThan(host.burst === 1 ? floor * 1.7 : floor * 1.02 + 0.9);
+      expect(refusals).toBeLessThan(60);
+    },
+  );
 
   it('is refused nothing when it knows the limit', async () => {
     const { pacer, clock } = setUp({ concurrency: 32, rate: { perSecond: 10, burst: 10 } });
-    const { seconds, refusals } = await writeAll(pacer, clock, 120, 10);
+    const { seconds, refusals } = await writeAll(pacer, clock, supplies['all at once'](120));
     expect(refusals).toBe(0);
     expect(seconds).toBeLessThan(11.2);
   });

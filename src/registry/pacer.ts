@@ -1,4 +1,5 @@
 import { cancellation } from './cancelled.ts';
+import { LearnedRate } from './learned-rate.ts';
 
 /** How a pacer waits and rolls dice; replaced in tests. Times in milliseconds, `now` monotonic. */
 export interface PacerClock {
@@ -47,14 +48,13 @@ interface Waiter {
  * and none while the host has asked for a pause. After a pause one request probes; the others follow when it succeeds, so
  * that a limit is never answered with a storm (AWS Builders' Library, "Timeouts, retries, and backoff with jitter").
  *
- * A refusal (429) lowers the rate once per round of requests; success raises it again: quickly far below the rate
- * that was refused, slowly near it.
+ * Refusals (429) teach the rate that the host takes (`LearnedRate`).
  */
 export class Pacer {
   readonly #options: PacerOptions;
   readonly #queue: Waiter[] = [];
   #active = 0;
-  /** How many may be under way now: halved by a refusal, one more with each success, so that no round of refusals is large. */
+  /** How many may be under way now: cut by a refusal, one more with each success, so that no round of refusals is large. */
   #window: number;
   #blockedUntil = 0;
   #strikes = 0;
@@ -63,12 +63,12 @@ export class Pacer {
   #cancelWake: (() => void) | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
   #waiting = 0;
-  readonly #bucket: Bucket;
+  readonly #bucket: LearnedRate;
 
   constructor(options: PacerOptions) {
     this.#options = options;
     this.#window = options.concurrency;
-    this.#bucket = new Bucket(options.rate, options.clock.now());
+    this.#bucket = new LearnedRate(options.rate, options.clock.now());
   }
 
   /** The rate in requests per second that is in force now; Infinity while no limit is known. */
@@ -132,14 +132,15 @@ export class Pacer {
     if (fresh) {
       this.#strikes += 1;
       this.#epoch += 1;
-      this.#window = Math.max(1, Math.floor(Math.min(this.#window, this.#active) / 2));
+      const cut = this.rate === Number.POSITIVE_INFINITY ? 4 : 2;
+      this.#window = Math.max(1, Math.floor(Math.min(this.#window, this.#active) / cut));
       this.#bucket.refused(now);
     }
     const { baseMs, maxMs, clock } = this.#options;
     // Where the rate is about known, the next place is not far off.
     const base =
       this.#strikes === 1
-        ? Math.min(baseMs, this.rate === Number.POSITIVE_INFINITY ? baseMs : 2_000 / this.rate)
+        ? Math.min(baseMs, this.rate === Number.POSITIVE_INFINITY ? baseMs : 1_500 / this.rate)
         : baseMs;
     const ceiling = Math.min(maxMs, base * 2 ** (this.#strikes - 1));
     if (fresh || retryAfterMs !== undefined) {
@@ -198,92 +199,5 @@ export class Pacer {
     if (count === this.#waiting) return;
     this.#waiting = count;
     this.#options.onWaiting?.(count);
-  }
-}
-
-/** How much faster than before, a second after a refusal. */
-const smallestGrowth = 0.02;
-
-/** A token bucket whose rate follows what the host takes. */
-class Bucket {
-  rate: number;
-  readonly #ceiling: number;
-  #burst: number;
-  #tokens: number;
-  #filledAt: number;
-  /** Requests taken in this second and in the one before. */
-  #window = { start: 0, count: 0, before: 0 };
-  /** What the host seemed to take when it refused last. */
-  #refusedRate = Number.POSITIVE_INFINITY;
-  #refusedAt = Number.NEGATIVE_INFINITY;
-  #growth = smallestGrowth;
-  /** Requests taken since then. */
-  #takenSince = 0;
-
-  constructor(rate: PacerOptions['rate'], now: number) {
-    // One hundredth below what is known: two clocks are never quite alike, and a refusal costs more.
-    this.rate = rate === undefined ? Number.POSITIVE_INFINITY : rate.perSecond * 0.99;
-    this.#ceiling = this.rate;
-    this.#burst = Math.max(1, rate?.burst ?? 1);
-    this.#tokens = this.#burst;
-    this.#filledAt = now;
-    this.#window.start = now;
-  }
-
-  /** When there is a token: `now` or later. */
-  readyAt(now: number): number {
-    if (this.rate === Number.POSITIVE_INFINITY) return now;
-    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#filledAt) * this.rate) / 1000);
-    this.#filledAt = now;
-    // A hair's breadth of tolerance: floating point must not cost another timer round.
-    return this.#tokens >= 0.999 ? now : now + ((1 - this.#tokens) * 1000) / this.rate;
-  }
-
-  take(): void {
-    if (this.rate !== Number.POSITIVE_INFINITY) this.#tokens -= 1;
-  }
-
-  succeeded(now: number): void {
-    const aged = now - this.#window.start;
-    if (aged >= 1000) {
-      this.#window = { start: now, count: 0, before: aged < 2000 ? this.#window.count : 0 };
-      this.#grow();
-    }
-    this.#window.count += 1;
-    this.#takenSince += 1;
-  }
-
-  /**
-   * A host that counts with a token bucket has none left whenever it refuses. So what it took between two refusals,
-   * divided by the time between them, is its rate. The first refusal tells nothing yet: the burst is in it.
-   */
-  refused(now: number): void {
-    const elapsed = now - this.#refusedAt;
-    const limited = this.rate !== Number.POSITIVE_INFINITY;
-    if (elapsed >= 50 && elapsed < Number.POSITIVE_INFINITY) {
-      // After idle time the host's bucket was full again and the quotient says too little.
-      const recent = Math.max(this.#window.count, now - this.#window.start < 1000 ? this.#window.before : 0);
-      const measured = Math.max((this.#takenSince * 1000) / elapsed, recent / 2, limited ? this.rate / 2 : 0, 0.5);
-      this.#refusedRate = Math.min(measured, this.#ceiling);
-      this.rate = this.#refusedRate * 0.95;
-    }
-    // A refusal right after another one tells nothing new: the measurement goes on.
-    if (elapsed >= 50) {
-      this.#refusedAt = now;
-      this.#takenSince = 0;
-    }
-    this.#growth = smallestGrowth;
-    this.#burst = 1;
-    this.#tokens = 0;
-    this.#filledAt = now;
-  }
-
-  /** Once a second while requests succeed: cautiously at first, then ever faster. */
-  #grow(): void {
-    if (this.rate >= this.#ceiling) return;
-    this.#growth = Math.min(1, this.#growth * 2);
-    this.rate = Math.max(this.rate + 0.1, this.rate * (1 + this.#growth));
-    if (this.rate > 8 * this.#refusedRate) this.rate = this.#ceiling;
-    this.rate = Math.min(this.rate, this.#ceiling);
   }
 }

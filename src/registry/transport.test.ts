@@ -144,7 +144,7 @@ describe('transport', () => {
       now: () => performance.now() * 100,
       after: (ms: number, callback: () => void) => systemClock.after(ms / 100, callback),
     };
-    const { send } = bound(transport({ clock }));
+    const { send } = bound(transport({ clock, retry: { baseMs: 400, maxMs: 20_000 } }));
     expect((await send(request(`http://${server.host}/`))).status).toBe(429);
     expect(server.seen).toHaveLength(15);
   });
