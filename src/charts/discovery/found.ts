@@ -1,0 +1,31 @@
+/** Where in a chart's render a reference stands. */
+export interface ReferencePlace {
+  /** Template file as helm names it in its `# Source:` comment: `kyverno/charts/grafana/templates/deployment.yaml`. */
+  readonly template: string;
+  /** Line in what that template rendered, from 1. */
+  readonly line: number;
+  readonly object: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly name: string;
+    readonly namespace: string | undefined;
+  };
+  /** Keys and positions from the object's top to the field: `['spec', 'template', 'spec', 'containers', 0, 'image']`. */
+  readonly path: readonly (string | number)[];
+  /** Set when the reference is only a part of the field's text: its first and one past its last character (UTF-16 units). */
+  readonly span: { readonly start: number; readonly end: number } | undefined;
+}
+
+/**
+ * How sure it is that the text is an image reference. `typed`: a container's image, by Kubernetes' own types. `field`: an
+ * image field of a custom resource, whole or put together from parts. `text`: a string in an argument, an environment variable,
+ * an annotation or a configuration document that looks like one: a guess, until its registry confirms it.
+ */
+export type FoundKind = 'typed' | 'field' | 'text';
+
+export interface FoundReference {
+  readonly kind: FoundKind;
+  /** The reference as it stands there (parts of a custom resource put together as their operator does). */
+  readonly text: string;
+  readonly place: ReferencePlace;
+}
