@@ -9,6 +9,8 @@ import { requestClasses, type RequestFacts } from './request-log.ts';
  *   was answered (`after`: the client cannot know that it worked)
  * - `truncate`: the answer ends after `bytes`; `honest` announces the short length, so that only size and digest tell
  * - `extend`: `bytes` more than there are · `corrupt`: one byte is flipped · `content-length`: announced wrong by `delta`
+ * - `corrupt-request`: one byte of the request's body is flipped on its way to the server, which so refuses its digest
+ * - `other-digest`: the answer's Docker-Content-Digest names something else
  * - `stall`: nothing moves for a while, before the answer or after `bytes` of its body
  * - `location`: the form of the upload's Location header
  * - `expire-tokens`: all tokens that were ever issued die before this request is looked at
@@ -31,6 +33,8 @@ const JsonAction = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('truncate'), bytes: z.number(), honest: z.boolean().optional() }),
   z.strictObject({ kind: z.literal('extend'), bytes: z.number() }),
   z.strictObject({ kind: z.literal('corrupt'), offset: z.number().optional() }),
+  z.strictObject({ kind: z.literal('corrupt-request'), offset: z.number().optional() }),
+  z.strictObject({ kind: z.literal('other-digest') }),
   z.strictObject({ kind: z.literal('content-length'), delta: z.number() }),
   z.strictObject({ kind: z.literal('stall'), milliseconds: z.number(), bytes: z.number().optional() }),
   z.strictObject({ kind: z.literal('location'), form: z.enum(['relative', 'absolute', 'query', 'other-host']) }),

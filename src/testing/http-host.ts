@@ -161,8 +161,11 @@ async function handleWithFault(
 
 function countedBody(req: IncomingMessage, entry: LoggedRequest, fault: FaultAction | undefined): Readable {
   const limit = fault?.kind === 'reset' && fault.when === 'request-body' ? (fault.bytes ?? 1) : undefined;
+  const flipped = fault?.kind === 'corrupt-request' ? (fault.offset ?? 0) : undefined;
   const counter = new Transform({
     transform(chunk: Buffer, _encoding, done) {
+      const inside = flipped === undefined ? -1 : flipped - entry.bytesIn;
+      if (inside >= 0 && inside < chunk.length) chunk.writeUInt8(chunk.readUInt8(inside) ^ 0xff, inside);
       entry.bytesIn += chunk.length;
       if (limit !== undefined && entry.bytesIn >= limit) {
         req.socket.resetAndDestroy();

@@ -1,4 +1,4 @@
-import { parseDigest } from '../model/digest.ts';
+import { digestOf, parseDigest } from '../model/digest.ts';
 import type { Answer } from './answer.ts';
 import type { FaultAction } from './faults.ts';
 import type { Exchange, HttpHost } from './http-host.ts';
@@ -22,6 +22,9 @@ export async function inflictAfter(
 ): Promise<Answer> {
   if (fault.kind === 'drop-blob' && fault.when === 'after') {
     dropBlob(context, exchange.entry.repository, exchange.url.searchParams.get('digest') ?? exchange.entry.reference);
+  }
+  if (fault.kind === 'other-digest') {
+    return { ...answer, headers: { ...answer.headers, 'docker-content-digest': digestOf('something else') } };
   }
   const location = answer.headers?.['location'];
   if (fault.kind !== 'location' || typeof location !== 'string') return answer;

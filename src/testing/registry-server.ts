@@ -2,6 +2,7 @@ import { type Digest, parseDigest } from '../model/digest.ts';
 import type { ManifestContent } from '../model/manifest.ts';
 import { type Answer, AnswerError } from './answer.ts';
 import { openStorage } from './blob-storage.ts';
+import { damageOf } from './damage.ts';
 import { answerApi } from './ecr-api.ts';
 import { createIam, type Iam } from './ecr-iam.ts';
 import { FaultQueue, type FaultRule } from './faults.ts';
@@ -58,6 +59,8 @@ export interface RegistryServer {
   tags(repository: string): readonly string[];
   manifest(repository: string, reference: string): ManifestContent | undefined;
   hasBlob(repository: string, digest: string): boolean;
+  /** Everything in storage that is not what it should be, see `damageOf`; empty when all is well. */
+  damage(): Promise<readonly string[]>;
   /** Writes an image straight into storage, under a tag or (without one) by digest only. */
   putImage(repository: string, tag: string | undefined, image: ImageContent): Promise<void>;
   /** Writes a manifest without any check, e.g. one whose blobs are missing. */
@@ -247,6 +250,7 @@ function serverFor(context: RegistryContext, parts: Parts): RegistryServer {
       const wanted = parseDigest(digest);
       return state.get(name)?.blobs.has(wanted) === true && context.storage.size(wanted) !== undefined;
     },
+    damage: () => damageOf(state, context.storage),
     putImage: (name, tag, image) => putImage(context, name, tag, image),
     putManifest(name, tag, bytes, mediaType) {
       const repository = state.getOrCreate(name);
