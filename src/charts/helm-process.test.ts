@@ -39,6 +39,8 @@ describe('running helm', () => {
         'HELM_DATA_HOME',
         'HELM_NO_PLUGINS',
         'HOME',
+        'HTTPS_PROXY',
+        'HTTP_PROXY',
         'KUBECONFIG',
         'TMPDIR',
       ]);

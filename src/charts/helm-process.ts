@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ReplicationError } from '../model/errors.ts';
@@ -11,9 +11,21 @@ export interface HelmRun {
   readonly timeoutMs: number;
   /** helm is killed when it writes more than this. */
   readonly maxOutputBytes: number;
+  /** helm is killed when its resident memory grows beyond this; watched where /proc/<pid>/status is there (Linux). */
+  readonly maxMemoryBytes?: number;
   readonly signal: AbortSignal;
   /** Folder that is helm's whole world: home, caches, plugins, temporary files. Use `withHelmHome`. */
   readonly home: string;
+}
+
+/** helm was killed at one of its limits. */
+export class HelmLimitError extends ReplicationError {
+  readonly limit: 'time' | 'output' | 'memory';
+
+  constructor(limit: 'time' | 'output' | 'memory', message: string) {
+    super('refused', message);
+    this.limit = limit;
+  }
 }
 
 export interface HelmExit {
@@ -34,9 +46,9 @@ export async function withHelmHome<T>(use: (home: string) => Promise<T>): Promis
 }
 
 /**
- * Runs helm with an environment of its own: no KUBECONFIG, no cluster, no proxies or credentials, no plugins, no PATH,
- * nothing of the user's helm configuration. Killed at the time or output limit and when the signal fires.
- * @throws ReplicationError `refused` at a limit, `cancelled`, `storage` when helm cannot be started
+ * Runs helm with an environment of its own: no KUBECONFIG, no cluster, no network, no credentials, no plugins, no PATH,
+ * nothing of the user's helm configuration. Killed at its limits and when the signal fires.
+ * @throws HelmLimitError (`refused`), ReplicationError `cancelled`, `storage` when helm cannot be started
  */
 export async function runHelm(helmPath: string, run: HelmRun): Promise<HelmExit> {
   run.signal.throwIfAborted();
@@ -53,18 +65,21 @@ export async function runHelm(helmPath: string, run: HelmRun): Promise<HelmExit>
     };
     const command = `helm ${run.args[0] ?? ''}`;
     const timer = setTimeout(
-      () =>
-        kill(new ReplicationError('refused', `${command} did not end within ${run.timeoutMs / 1000} s and was killed`)),
+      () => kill(new HelmLimitError('time', `${command} did not end within ${run.timeoutMs / 1000} s and was killed`)),
       run.timeoutMs,
+    );
+    const unwatch = watchMemory(child.pid, run.maxMemoryBytes, (bytes) =>
+      kill(new HelmLimitError('memory', `${command} used more than ${bytes} bytes of memory and was killed`)),
     );
     const cancel = (): void => kill(new ReplicationError('cancelled', `${command} was stopped`));
     run.signal.addEventListener('abort', cancel, { once: true });
     const stdout = collect(child.stdout, run.maxOutputBytes, () =>
-      kill(new ReplicationError('refused', `${command} wrote more than ${run.maxOutputBytes} bytes and was killed`)),
+      kill(new HelmLimitError('output', `${command} wrote more than ${run.maxOutputBytes} bytes and was killed`)),
     );
     const stderr = collect(child.stderr, maxErrorBytes, () => undefined);
     const settle = (finish: () => void): void => {
       clearTimeout(timer);
+      unwatch();
       run.signal.removeEventListener('abort', cancel);
       finish();
     };
@@ -94,6 +109,24 @@ function collect(stream: NodeJS.ReadableStream, max: number, exceeded: () => voi
   return () => Buffer.concat(chunks).toString('utf8');
 }
 
+/** A template can make a list of any length in one action: what grows without end is stopped before the machine is full. */
+function watchMemory(pid: number | undefined, max: number | undefined, exceeded: (max: number) => void): () => void {
+  if (pid === undefined || max === undefined) return () => undefined;
+  const timer = setInterval(() => {
+    readFile(`/proc/${pid}/status`, 'utf8').then(
+      (status) => {
+        const kibibytes = Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0);
+        if (kibibytes * 1024 > max) exceeded(max);
+      },
+      () => undefined, // ended meanwhile, or no /proc here
+    );
+  }, 100);
+  return () => clearInterval(timer);
+}
+
+/** A port of this machine that nothing listens on (discard, RFC 863): whoever goes there is refused at once. */
+const nowhere = 'http://127.0.0.1:9';
+
 function sandboxEnvironment(home: string): NodeJS.ProcessEnv {
   return {
     HOME: home,
@@ -104,5 +137,8 @@ function sandboxEnvironment(home: string): NodeJS.ProcessEnv {
     HELM_NO_PLUGINS: '1',
     // An in-cluster or user configuration would let `lookup` reach a cluster.
     KUBECONFIG: join(home, 'no-kubeconfig'),
+    // values.schema.json may refer to documents on the network, which helm would fetch (pkg/chart/common/util/jsonschema.go).
+    HTTP_PROXY: nowhere,
+    HTTPS_PROXY: nowhere,
   };
 }

@@ -14,7 +14,12 @@ export interface ReferencePlace {
   readonly path: readonly (string | number)[];
   /** Set when the reference is only a part of the field's text: its first and one past its last character (UTF-16 units). */
   readonly span: { readonly start: number; readonly end: number } | undefined;
+  /** Set when the field's text is itself a YAML or JSON document: keys and positions inside it. */
+  readonly inside?: readonly (string | number)[];
 }
+
+/** Keys of a map that an operator puts a reference together from, by their role. */
+export type PartRole = 'registry' | 'repository' | 'image' | 'tag' | 'digest';
 
 /**
  * How sure it is that the text is an image reference. `typed`: a container's image, by Kubernetes' own types. `field`: an
@@ -28,4 +33,6 @@ export interface FoundReference {
   /** The reference as it stands there (parts of a custom resource put together as their operator does). */
   readonly text: string;
   readonly place: ReferencePlace;
+  /** Set when the reference was put together: the place is the map, and these are its keys. */
+  readonly parts?: Readonly<Partial<Record<PartRole, string>>>;
 }

@@ -1,0 +1,69 @@
+import { splitRender } from '../render/split.ts';
+import type { FoundReference } from './found.ts';
+import { readManifests, type PartFindings } from './manifests.ts';
+
+/** A document that could not be read, or only in part. */
+export interface BrokenDocument {
+  readonly template: string;
+  /** Line in what the template rendered, from 1. */
+  readonly line: number;
+  readonly message: string;
+}
+
+/** A container's image that is no reference. Its text may be anything, a secret by mistake too, and is told for placeholders only. */
+export interface NotAnImage {
+  readonly place: FoundReference['place'];
+  readonly why: 'placeholder' | 'not-a-reference' | 'holds-a-secret';
+  readonly text: string | undefined;
+}
+
+export interface Discovery {
+  /** In the order of the render. The same reference may stand in several places. */
+  readonly references: readonly FoundReference[];
+  /** Images that are replaced before a container starts (istio's `auto`), and texts that no runtime could pull. */
+  readonly notImages: readonly NotAnImage[];
+  readonly broken: readonly BrokenDocument[];
+  /** Objects in the render, and those of them that run containers. A render without any is worth a word to the user. */
+  readonly objects: number;
+  readonly workloads: number;
+}
+
+/** Findings by a document's text. Renders of one chart differ in a few documents only: the others are not read again. */
+export type DiscoveryMemo = Map<string, PartFindings>;
+
+/**
+ * Finds the image references in a rendered chart: YAML documents as helm prints them, with `# Source:` comments. Needs no
+ * registry; what is only guessed (`kind: 'text'`, `'field'`) is confirmed later (confirm.ts). Nothing about any chart is
+ * known here: pod specs are recognised by their shape, wherever they stand.
+ * @param memo one per chart, given to each call for it
+ */
+export function discover(rendered: string, memo: DiscoveryMemo = new Map()): Discovery {
+  const references: FoundReference[] = [];
+  const notImages: NotAnImage[] = [];
+  const broken: BrokenDocument[] = [];
+  const secrets = new Set<string>();
+  let objects = 0;
+  let workloads = 0;
+  for (const { template, text, firstLine } of splitRender(rendered)) {
+    const findings = memo.get(text) ?? readManifests(text);
+    memo.set(text, findings);
+    const placed = <T extends { readonly place: FoundReference['place'] }>(each: T): T => ({
+      ...each,
+      place: { ...each.place, template, line: each.place.line + firstLine - 1 },
+    });
+    references.push(...findings.references.map(placed));
+    notImages.push(...findings.notImages.map(placed));
+    broken.push(...findings.broken.map(({ line, message }) => ({ template, line: line + firstLine - 1, message })));
+    for (const secret of findings.secrets) secrets.add(secret);
+    objects += findings.objects;
+    workloads += findings.workloads;
+  }
+  const leaks = references.filter(({ text }) => holdsSecret(text, secrets));
+  for (const { place } of leaks) notImages.push({ place, why: 'holds-a-secret', text: undefined });
+  return { references: references.filter((each) => !leaks.includes(each)), notImages, broken, objects, workloads };
+}
+
+/** A template may write a password into an image by mistake: then the text goes nowhere. */
+function holdsSecret(text: string, secrets: ReadonlySet<string>): boolean {
+  return secrets.size > 0 && (secrets.has(text) || text.split(/[/:@]/).some((piece) => secrets.has(piece)));
+}

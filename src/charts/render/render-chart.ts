@@ -1,0 +1,176 @@
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import pLimit from 'p-limit';
+import type { Helm } from '../helm.ts';
+import { HelmLimitError, runHelm, withHelmHome } from '../helm-process.ts';
+import { readRefusal, type Refusal } from './refusal.ts';
+import { isCrdFile, joinParts, splitRender } from './split.ts';
+import { templateTexts } from './template-texts.ts';
+
+export interface RenderRequest {
+  /** Path of a chart folder or archive, or the archive itself. */
+  readonly chart: string | Uint8Array;
+  /** Values merged over the chart's own, later ones win. They reach helm in private files, never as arguments. */
+  readonly values?: readonly Readonly<Record<string, unknown>>[];
+  /** Kubernetes version to render for: `1.34` or `1.34.0`. Always given: a helm built from its module thinks of 1.20. */
+  readonly kubeVersion: string;
+  /** Further API versions that templates may ask for (`.Capabilities.APIVersions`). */
+  readonly apiVersions?: readonly string[];
+  /** Default `release`. */
+  readonly releaseName?: string;
+  /** Default `image-replication`: some charts refuse `default` (nvidia-device-plugin 0.17, templates/validation.yml). */
+  readonly namespace?: string;
+  readonly signal: AbortSignal;
+}
+
+export interface RenderLimits {
+  /** Default 60 s. */
+  readonly timeoutMs?: number;
+  /** Default 64 MiB. */
+  readonly maxOutputBytes?: number;
+  /** Resident memory of helm, watched where /proc tells it. Default 1.5 GiB. */
+  readonly maxMemoryBytes?: number;
+}
+
+export type RenderOutcome =
+  | {
+      readonly kind: 'rendered';
+      /** What the templates rendered, hooks and tests included, as one YAML stream with `# Source:` comments. */
+      readonly text: string;
+      /** The files of `crds/` folders, in the same form. helm installs them as they are: no value changes them. */
+      readonly crds: string;
+      /** What helm warned of on the way, and what was done about a schema that needs the network. */
+      readonly warnings: readonly string[];
+      readonly seconds: number;
+    }
+  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly seconds: number };
+
+/**
+ * Renders a chart as `helm template` does, with the real helm 3 or 4, in a sandbox (helm-process.ts): no cluster (`lookup`
+ * finds nothing), no network, own folders, limits of time, output and memory. What the chart or helm refuses is a result.
+ * @throws ReplicationError `cancelled`, `storage` when helm cannot be started
+ */
+export async function renderChart(
+  helm: Helm,
+  request: RenderRequest,
+  limits: RenderLimits = {},
+): Promise<RenderOutcome> {
+  const started = performance.now();
+  const first = await runTemplate(helm, request, limits, false);
+  if (first.kind === 'output') return rendered(first.stdout, warningsOf(first.stderr), started);
+  const refusal = first.kind === 'limit' ? first.refusal : await explain(first.said, request.chart);
+  if (refusal.kind !== 'schema-unreachable') return { kind: 'refused', refusal, seconds: since(started) };
+  const second = await runTemplate(helm, request, limits, true);
+  if (second.kind !== 'output') return { kind: 'refused', refusal, seconds: since(started) };
+  const note = `values.schema.json was not checked, as it needs the network, and so would installing the chart: ${refusal.message}`;
+  return rendered(second.stdout, [...warningsOf(second.stderr), note], started);
+}
+
+/** Renders on all cores and no more: helm loads one core fully, and more of them at a time only need more memory. */
+export interface Renderer {
+  /** As `renderChart`. */
+  render(request: RenderRequest): Promise<RenderOutcome>;
+}
+
+/** @param concurrency renders at a time over all charts; the number of cores unless told */
+export function createRenderer(
+  helm: Helm,
+  limits: RenderLimits = {},
+  concurrency: number = availableParallelism(),
+): Renderer {
+  const limit = pLimit(concurrency);
+  return { render: (request) => limit(() => renderChart(helm, request, limits)) };
+}
+
+type Run =
+  | { readonly kind: 'output'; readonly stdout: string; readonly stderr: string }
+  | { readonly kind: 'error'; readonly said: string }
+  | { readonly kind: 'limit'; readonly refusal: Refusal };
+
+async function runTemplate(
+  helm: Helm,
+  request: RenderRequest,
+  limits: RenderLimits,
+  skipSchema: boolean,
+): Promise<Run> {
+  return withHelmHome(async (home) => {
+    const args = [...(await templateArguments(request, home)), ...(skipSchema ? ['--skip-schema-validation'] : [])];
+    try {
+      const exit = await runHelm(helm.path, {
+        args,
+        timeoutMs: limits.timeoutMs ?? 60_000,
+        maxOutputBytes: limits.maxOutputBytes ?? 64 * 1024 * 1024,
+        maxMemoryBytes: limits.maxMemoryBytes ?? 1536 * 1024 * 1024,
+        signal: request.signal,
+        home,
+      });
+      if (exit.code === 0) return { kind: 'output', stdout: exit.stdout, stderr: exit.stderr };
+      return { kind: 'error', said: reasonOf(exit.stderr, home) };
+    } catch (error) {
+      if (!(error instanceof HelmLimitError)) throw error;
+      const refusal = { message: error.message, template: undefined, line: undefined, values: [] };
+      return { kind: 'limit', refusal: { kind: error.limit, ...refusal } };
+    }
+  });
+}
+
+async function templateArguments(request: RenderRequest, home: string): Promise<readonly string[]> {
+  const chart = typeof request.chart === 'string' ? request.chart : join(home, 'chart.tgz');
+  if (typeof request.chart !== 'string') await writeFile(chart, request.chart, { mode: 0o600 });
+  const files: string[] = [];
+  for (const [number, values] of (request.values ?? []).entries()) {
+    const file = join(home, `values-${number}.json`);
+    await writeFile(file, JSON.stringify(values), { mode: 0o600 });
+    files.push(file);
+  }
+  return [
+    'template',
+    request.releaseName ?? 'release',
+    chart,
+    `--namespace=${request.namespace ?? 'image-replication'}`,
+    `--kube-version=${request.kubeVersion}`,
+    '--include-crds',
+    ...(request.apiVersions ?? []).map((version) => `--api-versions=${version}`),
+    ...files.flatMap((file) => ['--values', file]),
+  ];
+}
+
+function rendered(stdout: string, warnings: readonly string[], started: number): RenderOutcome {
+  const parts = splitRender(stdout);
+  const text = joinParts(parts.filter(({ template }) => !isCrdFile(template)));
+  const crds = joinParts(parts.filter(({ template }) => isCrdFile(template)));
+  return { kind: 'rendered', text, crds, warnings, seconds: since(started) };
+}
+
+/** The chart's sources may themselves be what is wrong with it: then helm's words stand alone. */
+async function explain(said: string, chart: string | Uint8Array): Promise<Refusal> {
+  try {
+    return readRefusal(said, await templateTexts(chart));
+  } catch {
+    return readRefusal(said, new Map());
+  }
+}
+
+function since(started: number): number {
+  return (performance.now() - started) / 1000;
+}
+
+const noise = /^(?:WARNING:|walk\.go|coalesce\.go|level=WARN|I\d{4} )/;
+
+/** What helm said, without its warnings, advice and our temporary paths; at most 2,000 characters. */
+export function reasonOf(stderr: string, home: string): string {
+  const said = stderr
+    .replaceAll(`${home}/`, '')
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !noise.test(line) && !line.startsWith('Use --debug flag'))
+    .join('\n')
+    .replace(/^Error: /, '');
+  return said === '' ? 'it gave no reason' : said.slice(0, 2000);
+}
+
+/** At most 20 of helm's warnings; the one on file modes of a kubeconfig cannot occur, and symbolic links are not news. */
+function warningsOf(stderr: string): readonly string[] {
+  const lines = stderr.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('walk.go'));
+  return lines.slice(0, 20).map((line) => line.slice(0, 500));
+}
