@@ -1,4 +1,4 @@
-import { pipeline as pipelineCallback, type Readable, type Transform } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
@@ -67,8 +67,9 @@ export async function readIntoSpool(
   const entry = spool.reserve(descriptor.digest, descriptor.size);
   if (entry === undefined) return undefined;
   try {
+    const writer = await entry.writer();
     const stream = await openSource(source, descriptor, signal);
-    await pipeline(stream, verifiedStream(descriptor, onBytes), await entry.writer(), { signal });
+    await pipeline(verifiedStream(stream, descriptor, onBytes), writer, { signal });
     return { kind: 'spool', entry };
   } catch (error) {
     await entry.drop();
@@ -86,27 +87,16 @@ export async function streamThrough(
   signal: AbortSignal,
   onBytes: (count: number) => void,
 ): Promise<{
-  readonly body: Transform;
+  readonly body: Readable;
   readonly failure: () => ReplicationError | undefined;
-  readonly abandon: () => void;
+  readonly abandon: () => unknown;
 }> {
-  const stream = await openSource(source, descriptor, signal);
-  const body = verifiedStream(descriptor, onBytes);
+  const body = verifiedStream(await openSource(source, descriptor, signal), descriptor, onBytes);
   let failed: ReplicationError | undefined;
-  let abandoned = false;
-  pipelineCallback(stream, body, (error) => {
-    if (error != null && !abandoned && isReplicationError(error))
-      failed = error.with({ side: 'source', digest: descriptor.digest });
+  body.on('error', (error) => {
+    if (isReplicationError(error)) failed = error.with({ side: 'source', digest: descriptor.digest });
   });
-  return {
-    body,
-    failure: () => failed,
-    abandon: () => {
-      abandoned = true;
-      stream.destroy();
-      body.destroy();
-    },
-  };
+  return { body, failure: () => failed, abandon: () => body.destroy() };
 }
 
 const storageCodes = new Set(['ENOSPC', 'EROFS', 'EACCES', 'EDQUOT', 'EMFILE', 'EIO']);
