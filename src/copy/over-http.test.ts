@@ -392,6 +392,6 @@ describe('faults', () => {
       ],
     });
     expect(world.source.count('blob-get')).toBeLessThan(20);
-    expect(world.target.repositories()).not.toContain('mirror/app');
+    expect(world.target.count('manifest-put')).toBe(0);
   });
 });

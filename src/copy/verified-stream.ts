@@ -1,13 +1,13 @@
 import type { Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { digestAlgorithm, digestHex, hashFor } from '../model/digest.ts';
-import { ReplicationError } from '../model/errors.ts';
+import { ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
 
 /**
  * Passes a blob's bytes on and checks size and digest on the way. The last chunk is held back until everything is
  * checked, so that a receiver never gets a complete body with wrong content. Destroying it destroys the source.
- * Fails with ReplicationError `corrupt`, side `source`, or with what the source fails with.
+ * Fails with ReplicationErrors of side `source`: `corrupt`, or what the source fails with.
  */
 export function verifiedStream(source: Readable, descriptor: Descriptor, onBytes: (count: number) => void): Readable {
   return new VerifiedStream(source, descriptor, onBytes);
@@ -30,9 +30,9 @@ class VerifiedStream extends Readable {
     this.#hash = hashFor(descriptor.digest);
     source.on('data', (chunk: Buffer) => this.#take(chunk));
     source.on('end', () => this.#finish());
-    source.on('error', (error: Error) => this.destroy(error));
+    source.on('error', (error: Error) => this.destroy(ofSource(error, descriptor)));
     source.on('close', () => {
-      if (!source.readableEnded) this.destroy(new Error('the connection was closed before the end'));
+      if (!source.readableEnded) this.destroy(ofSource(new Error('the source ended too early'), descriptor));
     });
     source.pause();
   }
@@ -95,4 +95,8 @@ function wrongContent(descriptor: Descriptor, what: string): ReplicationError {
     digest: descriptor.digest,
     remedy: 'run again; if it stays, the blob is damaged at its source or a proxy on the way changes it',
   });
+}
+
+function ofSource(error: Error, { digest }: Descriptor): ReplicationError {
+  return toReplicationError(error, { side: 'source', digest });
 }
