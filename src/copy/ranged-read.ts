@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { ReplicationError} from '../model/errors.ts';
+import type { ReplicationError } from '../model/errors.ts';
 import { isReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
 

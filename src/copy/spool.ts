@@ -69,10 +69,16 @@ class Entry implements SpoolEntry {
       const file = await this.#opened();
       for await (const chunk of content) {
         if (!Buffer.isBuffer(chunk)) continue;
-        await file.write(chunk, 0, chunk.length, this.#written).catch((error: unknown) => {
-          throw storageError(error);
-        });
-        this.#written += chunk.length;
+        // A disk that is nearly full takes a part first, and refuses the rest when asked again.
+        for (let taken = 0; taken < chunk.length; ) {
+          const { bytesWritten } = await file
+            .write(chunk, taken, chunk.length - taken, this.#written)
+            .catch((error: unknown) => {
+              throw storageError(error);
+            });
+          taken += bytesWritten;
+          this.#written += bytesWritten;
+        }
         this.#wake();
       }
       this.#state = 'whole';
@@ -98,6 +104,7 @@ class Entry implements SpoolEntry {
         const { bytesRead } = await file.read(buffer, 0, buffer.length, position).catch((error: unknown) => {
           throw storageError(error);
         });
+        if (bytesRead === 0) throw storageError(new Error(`${this.#path} is shorter than what was written to it`));
         position += bytesRead;
         yield bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
       } else if (typeof this.#state === 'object') throw this.#state.failed;
