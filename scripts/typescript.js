@@ -71,6 +71,7 @@ async function compile(entry, folder) {
     splitting: true,
     // One file each instead of hundreds: finding and reading the packages' files takes longer than running them.
     external: ['esbuild', 'tsx'],
+    mainFields: ['module', 'main'],
     banner: { js: requireInBundle },
     minifyWhitespace: true,
     format: 'esm',

@@ -1,14 +1,21 @@
-import { pipeline as pipelineCallback, type Readable, type Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
+import type { Readable } from 'node:stream';
+import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import type { ReadStore } from '../model/store.ts';
-import type { Spool, SpoolEntry } from './spool.ts';
+import { firstPart, rangedBlobBytes, rangedRead } from './ranged-read.ts';
+import type { Slots } from './slots.ts';
+import type { SpoolEntry } from './spool.ts';
 import { verifiedStream, verifyBytes } from './verified-stream.ts';
 
-/** A blob that was read and verified once, to be sent any number of times. */
+/** A blob that is read once, to be sent any number of times: whole in memory, or on disk as far as it has come. */
 export type BlobContent =
-  { readonly kind: 'memory'; readonly bytes: Uint8Array } | { readonly kind: 'spool'; readonly entry: SpoolEntry };
+  | { readonly kind: 'memory'; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'spool';
+      readonly entry: SpoolEntry;
+      /** Fails when the source or the disk does; readers of the entry fail with the same. */
+      readonly filled: Promise<void>;
+    };
 
 /** Where a blob can be read. */
 export interface BlobSource {
@@ -20,109 +27,100 @@ export interface BlobSource {
 
 /** Blobs up to this size are read whole before they are sent: one buffer costs less than a stream, and nothing unverified leaves. */
 export const wholeBlobBytes = 1 << 20;
+/** Parts of large blobs that are read ahead, all blobs together. */
+const aheadBudgetBytes = 64 << 20;
 
-export async function openSource(source: BlobSource, descriptor: Descriptor, signal: AbortSignal): Promise<Readable> {
-  try {
-    return await source.store.openBlob(source.repository, descriptor, { signal });
-  } catch (error) {
-    if (source.openUrl !== undefined && isReplicationError(error, 'not-found')) return source.openUrl(signal);
-    throw toReplicationError(error, { side: 'source', digest: descriptor.digest });
-  }
+export interface BlobReaderOptions {
+  readonly slots: Slots;
+  readonly signal: AbortSignal;
+  readonly onBytes: (count: number) => void;
+  readonly onRetry: (error: ReplicationError, what: string, attempt: number) => void;
 }
 
-/** Reads a small blob into memory. @throws ReplicationError of side `source` */
-export async function readWhole(
-  source: BlobSource,
-  descriptor: Descriptor,
-  signal: AbortSignal,
-  onBytes: (count: number) => void,
-): Promise<Uint8Array> {
-  const stream = await openSource(source, descriptor, signal);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of stream) {
-      if (!Buffer.isBuffer(chunk)) continue;
-      chunks.push(chunk);
-      size += chunk.length;
-      onBytes(chunk.length);
-      if (size > descriptor.size) break;
+/** Reads blobs from their sources, verified. Errors are ReplicationErrors of side `source`. */
+export interface BlobReader {
+  /** A small blob, into memory. */
+  whole(source: BlobSource, descriptor: Descriptor): Promise<Uint8Array>;
+  /** Any blob, as a stream that fails before its last chunk when the content is wrong; large ones in parallel parts where the source can. */
+  stream(source: BlobSource, descriptor: Descriptor, onPassed?: (count: number) => void): Promise<Readable>;
+}
+
+export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReaderOptions): BlobReader {
+  /** Stores that ignore Range: asking for a part brings the whole blob, which would be read for nothing. */
+  const withoutParts = new Set<ReadStore>();
+  let ahead = 0;
+
+  const inParts = async (source: BlobSource, descriptor: Descriptor): Promise<Readable | undefined> => {
+    const { store, repository } = source;
+    if (descriptor.size < rangedBlobBytes || withoutParts.has(store)) return undefined;
+    const open = (range: { readonly start: number; readonly end: number }): Promise<Readable> =>
+      store.openBlob(repository, descriptor, { signal, range });
+    let first: Readable;
+    try {
+      first = await open(firstPart(descriptor));
+    } catch (error) {
+      if (!isReplicationError(error, 'unsupported')) throw error;
+      withoutParts.add(store);
+      return undefined;
     }
-  } catch (error) {
-    throw toReplicationError(error, { side: 'source', digest: descriptor.digest });
-  }
-  const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size);
-  verifyBytes(descriptor, bytes);
-  return bytes;
-}
+    const spare = (bytes: number): (() => void) | undefined => {
+      if (ahead + bytes > aheadBudgetBytes) return undefined;
+      const release = slots.spare(store.name);
+      if (release === undefined) return undefined;
+      ahead += bytes;
+      return () => {
+        ahead -= bytes;
+        release();
+      };
+    };
+    return rangedRead(first, {
+      descriptor,
+      open,
+      spare,
+      onRetry: (error, attempt) => onRetry(error, `part of blob ${descriptor.digest}`, attempt),
+    });
+  };
 
-/** Reads a blob into the spool, verified. `undefined` when there is no room. @throws ReplicationError of side `source`, or `storage` */
-export async function readIntoSpool(
-  source: BlobSource,
-  descriptor: Descriptor,
-  spool: Spool,
-  signal: AbortSignal,
-  onBytes: (count: number) => void,
-): Promise<BlobContent | undefined> {
-  const entry = spool.reserve(descriptor.digest, descriptor.size);
-  if (entry === undefined) return undefined;
-  try {
-    const stream = await openSource(source, descriptor, signal);
-    await pipeline(stream, verifiedStream(descriptor, onBytes), await entry.writer(), { signal });
-    return { kind: 'spool', entry };
-  } catch (error) {
-    await entry.drop();
-    throw storageError(error) ?? toReplicationError(error, { side: 'source', digest: descriptor.digest });
-  }
-}
+  const opened = async (source: BlobSource, descriptor: Descriptor): Promise<Readable> => {
+    try {
+      return (
+        (await inParts(source, descriptor)) ?? (await source.store.openBlob(source.repository, descriptor, { signal }))
+      );
+    } catch (error) {
+      if (source.openUrl !== undefined && isReplicationError(error, 'not-found')) return source.openUrl(signal);
+      throw ofSource(error, descriptor);
+    }
+  };
 
-/**
- * A verified stream over the source, for sending while reading. `failure()` tells afterwards whether it was the reading
- * side that broke (a receiver only sees a body that ends early).
- */
-export async function streamThrough(
-  source: BlobSource,
-  descriptor: Descriptor,
-  signal: AbortSignal,
-  onBytes: (count: number) => void,
-): Promise<{
-  readonly body: Transform;
-  readonly failure: () => ReplicationError | undefined;
-  readonly abandon: () => void;
-}> {
-  const stream = await openSource(source, descriptor, signal);
-  const body = verifiedStream(descriptor, onBytes);
-  let failed: ReplicationError | undefined;
-  let abandoned = false;
-  pipelineCallback(stream, body, (error) => {
-    if (error != null && !abandoned && isReplicationError(error))
-      failed = error.with({ side: 'source', digest: descriptor.digest });
-  });
   return {
-    body,
-    failure: () => failed,
-    abandon: () => {
-      abandoned = true;
-      stream.destroy();
-      body.destroy();
+    async whole(source, descriptor) {
+      const stream = await opened(source, descriptor);
+      const chunks: Buffer[] = [];
+      let size = 0;
+      try {
+        for await (const chunk of stream) {
+          if (!Buffer.isBuffer(chunk)) continue;
+          chunks.push(chunk);
+          size += chunk.length;
+          onBytes(chunk.length);
+          if (size > descriptor.size) break;
+        }
+      } catch (error) {
+        throw ofSource(error, descriptor);
+      }
+      const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size);
+      verifyBytes(descriptor, bytes);
+      return bytes;
+    },
+    async stream(source, descriptor, onPassed) {
+      return verifiedStream(await opened(source, descriptor), descriptor, (count) => {
+        onBytes(count);
+        onPassed?.(count);
+      });
     },
   };
 }
 
-const storageCodes = new Set(['ENOSPC', 'EROFS', 'EACCES', 'EDQUOT', 'EMFILE', 'EIO']);
-
-/** A local file problem told as such: a full disk must not look like a broken registry. */
-export function storageError(error: unknown): ReplicationError | undefined {
-  if (isReplicationError(error, 'storage')) return error;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (typeof code !== 'string' || !storageCodes.has(code)) return undefined;
-  return new ReplicationError(
-    'storage',
-    `cannot keep a blob on disk: ${error instanceof Error ? error.message : code}`,
-    {
-      side: 'module',
-      remedy: 'free disk space, or choose another folder for temporary files with TMPDIR',
-      cause: error,
-    },
-  );
+function ofSource(error: unknown, descriptor: Descriptor): ReplicationError {
+  return toReplicationError(error, { side: 'source', digest: descriptor.digest });
 }

@@ -1,7 +1,7 @@
 import type { Digest } from '../model/digest.ts';
 import type { Descriptor } from '../model/manifest.ts';
-import type { WriteStore } from '../model/store.ts';
-import { createBlobSender, type BlobSenderOptions } from './blob-sender.ts';
+import type { UploadSession, WriteStore } from '../model/store.ts';
+import { type Ask, createBlobSender, type BlobSenderOptions } from './blob-sender.ts';
 import {
   addHolder,
   type BlobNeed,
@@ -34,7 +34,7 @@ export interface BlobMover {
 }
 
 export function createBlobMover(options: BlobSenderOptions): BlobMover {
-  const { counters, signal } = options;
+  const { counters } = options;
   const states = new Map<Digest, BlobState>();
   const mounts = mountsOfRun();
   const totals: BlobTotals = { blobsRead: 0, blobsWritten: 0, blobsMounted: 0 };
@@ -58,19 +58,21 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
     return 0;
   };
 
-  const absent = async (need: BlobNeed): Promise<boolean> => {
-    const missing = await need.store.missingBlobs(need.repository, [need.descriptor], signal);
-    return missing.has(need.descriptor.digest);
+  const uploaded = async (
+    need: BlobNeed,
+    state: BlobState,
+    session: UploadSession | undefined,
+    ask: Ask,
+  ): Promise<number> => {
+    const sent = await sender.upload(need, state, session, ask);
+    return sent === 'present' ? noUpload(need) : sent;
   };
 
   /** Puts the blob into a repository that nothing can be mounted into yet. */
-  const placeFirst = async (need: BlobNeed, state: BlobState, mount: MountState): Promise<number> => {
-    if (need.missing || need.store.batchedExistence === true) return sender.upload(need, state, undefined);
-    if (mount.verdict !== 'granted')
-      return (await absent(need)) ? sender.upload(need, state, undefined) : noUpload(need);
+  const placeFirst = (need: BlobNeed, state: BlobState, mount: MountState): Promise<number> => {
+    const known = need.missing || need.store.batchedExistence === true;
     // Where mounts are granted, asking for one from the repository itself is a HEAD and the start of the upload in one.
-    const start = await sender.retrying(need, () => sender.begin(need, need.repository));
-    return start === 'mounted' ? noUpload(need) : sender.upload(need, state, start);
+    return uploaded(need, state, undefined, known ? 'nothing' : mount.verdict === 'granted' ? 'mount' : 'head');
   };
 
   /** Places the store's first blob, then asks for it to be mounted where it already is: 201 says that mounts work here. */
@@ -92,7 +94,7 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
     }
     // One refusal says it for all where nothing was ever granted: nobody should wait for a mount that never comes.
     if (mount.verdict === 'unknown') refuseMounts(mount);
-    return sender.upload(need, state, start);
+    return uploaded(need, state, start, 'nothing');
   };
 
   const place = async (need: BlobNeed, state: BlobState): Promise<number> => {

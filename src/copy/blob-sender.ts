@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { UploadSession } from '../model/store.ts';
 import type { ProgressCounters } from '../report/events.ts';
-import { type BlobContent, readIntoSpool, readWhole, streamThrough, wholeBlobBytes } from './blob-content.ts';
+import { type BlobContent, createBlobReader, wholeBlobBytes } from './blob-content.ts';
 import type { BlobNeed, BlobState, BlobTotals } from './blob-state.ts';
 import type { Mounts } from './mounts.ts';
 import type { Slots } from './slots.ts';
@@ -21,12 +21,18 @@ export interface BlobSenderOptions {
 /** Small blobs kept in memory for further repositories, in total; beyond it the spool on disk takes them. */
 const memoryBudgetBytes = 48 << 20;
 
+/** How to find out that a repository holds a blob already: not at all, by asking (HEAD), or by a mount from itself, which is the start of the upload, too. */
+export type Ask = 'nothing' | 'head' | 'mount';
+
 /** Reads a blob from its source, as a rule once in a run, and sends it to repositories. */
 export interface BlobSender {
   /** Opens an upload; `mounted` when the store mounted the blob from the repository that was named. */
   begin(need: BlobNeed, from: string | undefined): Promise<'mounted' | UploadSession>;
-  /** Puts the blob into the need's repository, in an upload that is open already or a new one. Returns the bytes sent. */
-  upload(need: BlobNeed, state: BlobState, first: UploadSession | undefined): Promise<number>;
+  /**
+   * Puts the blob into the need's repository, in an upload that is open already or a new one.
+   * @returns the bytes sent, or `present` when asking told that it is there
+   */
+  upload(need: BlobNeed, state: BlobState, first: UploadSession | undefined, ask: Ask): Promise<number | 'present'>;
   /** Lets go of content that was kept for further repositories. */
   release(state: BlobState): Promise<void>;
   retrying<T>(need: BlobNeed, work: () => Promise<T>): Promise<T>;
@@ -35,6 +41,14 @@ export interface BlobSender {
 export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, totals: BlobTotals): BlobSender {
   const { slots, spool, counters, signal } = options;
   const attempts = options.attempts ?? 6;
+  /** Reads that were tried often enough already, whoever waits for them. */
+  const final = new WeakSet<object>();
+  const reader = createBlobReader({
+    slots,
+    signal,
+    onBytes: (count) => (counters.readBytes += count),
+    onRetry: (error, what, attempt) => options.onRetry(error.host ?? 'the source', what, error.message, 0, attempt),
+  });
   let memoryUsed = 0;
 
   /** How many uploads of this blob are still to be expected: one per store that mounts, one per need elsewhere. */
@@ -45,52 +59,73 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
     return uploads;
   };
 
-  const release = async (state: BlobState): Promise<void> => {
-    const content = state.content;
-    state.content = undefined;
-    const had = await content?.catch(() => undefined);
-    if (had?.kind === 'memory') memoryUsed -= had.bytes.length;
-    if (had?.kind === 'spool') await had.entry.drop();
+  const drop = async (content: BlobContent): Promise<void> => {
+    if (content.kind === 'memory') memoryUsed -= content.bytes.length;
+    else await content.entry.drop();
   };
 
-  const onRead = (count: number): void => {
-    counters.readBytes += count;
+  const release = async (state: BlobState): Promise<void> => {
+    const content = await state.content?.catch(() => undefined);
+    state.content = undefined;
+    if (content !== undefined) await drop(content);
+  };
+
+  const readToMemory = async ({ source, descriptor }: BlobNeed): Promise<BlobContent> => {
+    memoryUsed += descriptor.size;
+    try {
+      const bytes = await reader.whole(source, descriptor);
+      totals.blobsRead += 1;
+      return { kind: 'memory', bytes };
+    } catch (error) {
+      memoryUsed -= descriptor.size;
+      throw error;
+    }
+  };
+
+  /** Begins to read into the spool: content that others can follow while it comes in. Holds its place at the source until it is all there. */
+  const readToSpool = (need: BlobNeed): Promise<BlobContent | undefined> => {
+    const { source, descriptor, priority } = need;
+    const entry = spool.reserve(descriptor.digest, descriptor.size);
+    if (entry === undefined) return Promise.resolve(undefined);
+    return new Promise((resolve, reject) => {
+      slots
+        .run(source.store.name, priority, async () => {
+          const filled = entry.fill(await retrying(need, () => reader.stream(source, descriptor)));
+          resolve({ kind: 'spool', entry, filled });
+          await filled;
+          totals.blobsRead += 1;
+        })
+        .catch(async (error: unknown) => {
+          await entry.drop();
+          reject(error instanceof Error ? error : new Error(String(error)));
+        });
+    });
   };
 
   /** The blob's content, read once for everybody; `undefined` when there is no room to keep it. */
   const keep = (need: BlobNeed, state: BlobState): Promise<BlobContent | undefined> => {
-    state.content ??= slots.run(need.source.store.name, need.priority, async (): Promise<BlobContent | undefined> => {
-      const { descriptor, source } = need;
-      const read = async (): Promise<BlobContent | undefined> => {
-        if (descriptor.size <= wholeBlobBytes && memoryUsed + descriptor.size <= memoryBudgetBytes) {
-          memoryUsed += descriptor.size;
-          try {
-            return { kind: 'memory', bytes: await readWhole(source, descriptor, signal, onRead) };
-          } catch (error) {
-            memoryUsed -= descriptor.size;
-            throw error;
-          }
-        }
-        return readIntoSpool(source, descriptor, spool, signal, onRead);
-      };
-      const content = await retrying(need, read);
-      if (content !== undefined) totals.blobsRead += 1;
-      return content;
-    });
-    const current = state.content;
+    if (state.content !== undefined) return state.content;
+    const { descriptor, source, priority } = need;
+    const small = descriptor.size <= wholeBlobBytes && memoryUsed + descriptor.size <= memoryBudgetBytes;
+    const current = small
+      ? slots.run(source.store.name, priority, () => retrying(need, () => readToMemory(need)))
+      : readToSpool(need);
+    state.content = current;
     // A failed read must not be remembered: the next repository tries anew.
-    current.catch(() => {
+    const forget = (): void => {
       if (state.content === current) state.content = undefined;
-    });
+    };
+    current.then(
+      (content) => {
+        if (content === undefined) forget();
+        else if (content.kind === 'spool') content.filled.catch(forget);
+      },
+      (error: unknown) => {
+        if (error instanceof Error) final.add(error);
+        forget();
+      },
+    );
     return current;
-  };
-
-  const send = async (need: BlobNeed, session: UploadSession, content: BlobContent): Promise<void> => {
-    const body = content.kind === 'memory' ? content.bytes : content.entry.read();
-    await need.store.finishUpload(session, need.descriptor, body, signal).catch((error: unknown) => {
-      throw toReplicationError(error, { side: 'target', digest: need.descriptor.digest });
-    });
-    counters.writtenBytes += need.descriptor.size;
   };
 
   const begin = async (need: BlobNeed, from: string | undefined): Promise<'mounted' | UploadSession> => {
@@ -102,60 +137,110 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
     }
   };
 
-  /** Reads and sends at the same time: for blobs that only one repository needs. */
-  const stream = async (need: BlobNeed, first: UploadSession | undefined): Promise<void> => {
-    let session = first;
-    await slots.run(need.source.store.name, need.priority, () =>
-      retrying(need, async () => {
-        const { descriptor, source } = need;
-        if (descriptor.size <= wholeBlobBytes) {
-          const bytes = await readWhole(source, descriptor, signal, onRead);
-          const open = session ?? (await begin(need, undefined));
-          session = undefined;
-          if (open !== 'mounted') await send(need, open, { kind: 'memory', bytes });
-          return;
-        }
-        let sent = 0;
-        const through = await streamThrough(source, descriptor, signal, (count) => {
-          sent += count;
-          counters.readBytes += count;
-          counters.writtenBytes += count;
-        });
-        try {
-          const open = session ?? (await begin(need, undefined));
-          session = undefined;
-          if (open !== 'mounted') await need.store.finishUpload(open, descriptor, through.body, signal);
-          else through.abandon();
-        } catch (error) {
-          through.abandon();
-          counters.writtenBytes -= sent;
-          throw through.failure() ?? toReplicationError(error, { side: 'target', digest: descriptor.digest });
-        }
-      }),
-    );
-    totals.blobsRead += 1;
+  /** Whether the blob is there already; a mount that is not granted opens the upload. */
+  const asked = async (need: BlobNeed, ask: Ask): Promise<'present' | UploadSession | undefined> => {
+    if (ask === 'nothing') return undefined;
+    if (ask === 'mount') {
+      const start = await begin(need, need.repository);
+      return start === 'mounted' ? 'present' : start;
+    }
+    const missing = await need.store.missingBlobs(need.repository, [need.descriptor], signal);
+    return missing.has(need.descriptor.digest) ? undefined : 'present';
   };
 
-  const upload = async (need: BlobNeed, state: BlobState, first: UploadSession | undefined): Promise<number> => {
-    if (state.content === undefined && uploadsExpected(state) <= 1) {
-      await stream(need, first);
-    } else {
-      const content = await keep(need, state);
-      if (content === undefined) {
-        await stream(need, first);
-      } else {
-        let session = first;
-        await slots.run(`to ${need.store.name}`, need.priority, () =>
-          retrying(need, async () => {
-            const open = session ?? (await begin(need, undefined));
-            session = undefined;
-            if (open !== 'mounted') await send(need, open, content);
-          }),
-        );
-      }
+  const newUpload = async (need: BlobNeed): Promise<UploadSession> => {
+    const start = await begin(need, undefined);
+    if (start !== 'mounted') return start;
+    throw new ReplicationError('internal', 'a blob was mounted that nobody asked to mount', { side: 'target' });
+  };
+
+  const finish = async (
+    need: BlobNeed,
+    session: UploadSession,
+    body: Parameters<typeof need.store.finishUpload>[2],
+  ): Promise<number> => {
+    try {
+      await need.store.finishUpload(session, need.descriptor, body, signal);
+      return need.descriptor.size;
+    } catch (error) {
+      throw toReplicationError(error, { side: 'target', digest: need.descriptor.digest });
     }
-    totals.blobsWritten += 1;
-    return need.descriptor.size;
+  };
+
+  /** Reads and sends at the same time: for blobs that only one repository needs. The upload is opened while the source answers. */
+  const stream = async (need: BlobNeed, session: UploadSession | undefined): Promise<number> => {
+    const { descriptor, source } = need;
+    const opening = session === undefined ? newUpload(need) : Promise.resolve(session);
+    if (descriptor.size <= wholeBlobBytes) {
+      const [open, bytes] = await Promise.all([opening, reader.whole(source, descriptor)]);
+      const sent = await finish(need, open, bytes);
+      counters.writtenBytes += sent;
+      totals.blobsRead += 1;
+      return sent;
+    }
+    let passed = 0;
+    const onPassed = (count: number): void => {
+      passed += count;
+      counters.writtenBytes += count;
+    };
+    const [open, body] = await Promise.allSettled([opening, reader.stream(source, descriptor, onPassed)]);
+    if (body.status === 'rejected') throw body.reason;
+    if (open.status === 'rejected') {
+      body.value.destroy();
+      throw open.reason;
+    }
+    let broken: unknown;
+    body.value.on('error', (error) => (broken = error));
+    try {
+      const sent = await finish(need, open.value, body.value);
+      totals.blobsRead += 1;
+      return sent;
+    } catch (error) {
+      body.value.destroy();
+      counters.writtenBytes -= passed;
+      // The target only sees a body that ends early: what the source said tells more.
+      throw isReplicationError(broken) ? broken : error;
+    }
+  };
+
+  const attempt = async (
+    need: BlobNeed,
+    state: BlobState,
+    first: UploadSession | undefined,
+    ask: Ask,
+  ): Promise<number | 'present'> => {
+    const alone = async (session: UploadSession | undefined): Promise<number | 'present'> =>
+      slots.run(need.source.store.name, need.priority, async () => {
+        const found = session ?? (await asked(need, ask));
+        return found === 'present' ? found : stream(need, found);
+      });
+    if (state.content === undefined && uploadsExpected(state) <= 1) return alone(first);
+    const found = first ?? (await asked(need, ask));
+    if (found === 'present') return found;
+    const content = await keep(need, state);
+    if (content === undefined) return alone(found);
+    return slots.run(`to ${need.store.name}`, need.priority, async () => {
+      const session = found ?? (await newUpload(need));
+      const sent = await finish(need, session, content.kind === 'memory' ? content.bytes : content.entry.read());
+      counters.writtenBytes += sent;
+      return sent;
+    });
+  };
+
+  const upload = async (
+    need: BlobNeed,
+    state: BlobState,
+    first: UploadSession | undefined,
+    ask: Ask,
+  ): Promise<number | 'present'> => {
+    let session = first;
+    const sent = await retrying(need, () => {
+      const open = session;
+      session = undefined;
+      return attempt(need, state, open, ask);
+    });
+    if (sent !== 'present') totals.blobsWritten += 1;
+    return sent;
   };
 
   /** Repeats what can be repeated; each try opens the source and the upload anew (ECR cannot resume one). */
@@ -170,6 +255,7 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
         if (
           signal.aborted ||
           attempt >= limit ||
+          (caught instanceof Error && final.has(caught)) ||
           !isReplicationError(error, 'unreachable', 'unavailable', 'throttled', 'corrupt', 'blob-unknown')
         )
           throw error;

@@ -286,10 +286,9 @@ describe('copyArtifacts', () => {
 
   it('reports one failed image with side and reference, and copies the others', async () => {
     const inner = await sources(3);
-    const { digest } = await inner.resolve('app-1', '1', never);
     const source = spy(inner, {
       readManifest: (repository, reference, signal) =>
-        repository === 'app-1' && reference === digest
+        repository === 'app-1' && reference === '1'
           ? Promise.reject(new ReplicationError('denied', 'no entry', { status: 403 }))
           : inner.readManifest(repository, reference, signal),
     });

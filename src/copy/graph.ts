@@ -15,6 +15,8 @@ export interface ManifestNode {
   /** Those of them that need not be in a registry; their bytes come along where they can be had. */
   readonly foreign: ReadonlySet<Digest>;
   readonly subject: Descriptor | undefined;
+  /** Set at the top when platforms were cut out of it: the digest of what it was. */
+  readonly cutFrom?: Digest;
 }
 
 /** Indexes nested deeper than this are refused: no real image comes near, and a hostile one must end somewhere. */
@@ -77,7 +79,8 @@ export async function loadGraph(
   const top = await store.readManifest(repository, reference, signal);
   const manifest = understood(top);
   const cut = platforms !== 'all' && manifest?.kind === 'index' ? cutIndex(top, manifest, platforms) : top;
-  return node(cut, 0);
+  const root = await node(cut, 0);
+  return cut === top ? root : { ...root, cutFrom: top.descriptor.digest };
 }
 
 function tooLarge(reference: string): ReplicationError {

@@ -6,7 +6,7 @@ import type { Platform } from '../model/platform.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
 import { blobsOf, inWriteOrder, loadGraph, type ManifestNode } from './graph.ts';
 import { cutFromAnnotation, cutPlatformsAnnotation, platformList } from './platform-subset.ts';
-import { findReferrers } from './referrers.ts';
+import { allTags, findReferrers } from './referrers.ts';
 import { storeMemo } from './store-memo.ts';
 import { type CopyOptions, type CopyRequest, placeName, type SourcePlace, type TargetPlace } from './request.ts';
 
@@ -62,6 +62,7 @@ export function createPreparer(options: CopyOptions): Preparer {
   const { signal } = options;
   const graphs = storeMemo<ManifestNode>();
   const repositories = storeMemo<'created' | 'existing'>();
+  const tags = storeMemo<ReadonlySet<string> | undefined>();
 
   const ensure = (store: WriteStore, repository: string): Promise<'created' | 'existing'> =>
     repositories.get(store, repository, () => store.ensureRepository(repository, signal));
@@ -75,6 +76,9 @@ export function createPreparer(options: CopyOptions): Preparer {
     graphs.get(store, `${repository} ${reference} ${platforms === 'all' ? '' : platformList(platforms)}`, () =>
       loadGraph(store, repository, reference, platforms, signal),
     );
+
+  const tagsOf = (store: ReadStore, repository: string): Promise<ReadonlySet<string> | undefined> =>
+    tags.get(store, repository, () => allTags(store, repository, signal));
 
   const atSource = async <T>(request: CopyRequest, work: () => Promise<T>): Promise<T> => {
     try {
@@ -91,7 +95,15 @@ export function createPreparer(options: CopyOptions): Preparer {
   const sourceDigest = async (request: CopyRequest): Promise<Digest> => {
     const { store, repository, reference } = request.source;
     if (isDigest(reference)) return reference;
-    return atSource(request, async () => (await store.resolve(repository, reference, signal)).digest);
+    return (await store.resolve(repository, reference, signal)).digest;
+  };
+
+  /** Where no target has anything under the name, the manifest is needed in any case, and reading it tells its digest. */
+  const readNamed = async (request: CopyRequest): Promise<{ readonly digest: Digest; readonly root: ManifestNode }> => {
+    const { store, repository, reference } = request.source;
+    if (options.referrers !== false) void tagsOf(store, repository).catch(() => undefined);
+    const root = await graphOf(store, repository, reference, request.platforms);
+    return { digest: root.cutFrom ?? root.content.descriptor.digest, root };
   };
 
   /** What the target's reference names now; `undefined` when nothing. */
@@ -182,7 +194,9 @@ export function createPreparer(options: CopyOptions): Preparer {
     if (depth > maxReferrerDepth) return [];
     const { store, repository } = request.source;
     const subjects = inWriteOrder(root).map((node) => node.content.descriptor.digest);
-    const found = await atSource(request, () => findReferrers(store, repository, subjects, signal));
+    const found = await atSource(request, async () =>
+      findReferrers(store, repository, subjects, await tagsOf(store, repository), signal),
+    );
     const fresh = found.filter(({ reference }) => !seen.has(reference) && seen.add(reference));
     if (seen.size > maxReferrers) {
       throw new ReplicationError(
@@ -220,18 +234,17 @@ export function createPreparer(options: CopyOptions): Preparer {
 
   return {
     async prepare(request) {
-      // An error on either side must not leave the other promise unhandled.
-      const [digest, states] = await settleBoth(
-        sourceDigest(request),
-        Promise.all(request.targets.map((place) => current(place, request.platforms))),
-      );
+      const states = await Promise.all(request.targets.map((place) => current(place, request.platforms)));
+      const absent = request.repair !== true && states.every((state) => state === undefined);
+      const named = absent ? await atSource(request, () => readNamed(request)) : undefined;
+      const digest = named?.digest ?? (await atSource(request, () => sourceDigest(request)));
       const stale = request.targets.filter((_, position) => {
         const state = states[position];
         return request.repair === true || (state?.digest !== digest && state?.cutFrom !== digest);
       });
       if (stale.length === 0) return unchanged(request, states[0]?.digest ?? digest, digest);
       const { store, repository } = request.source;
-      const root = await atSource(request, () => readAgreed(request, digest));
+      const root = named?.root ?? (await atSource(request, () => readAgreed(request, digest)));
       const wanted = root.content.descriptor.digest;
       const outdated = stale.filter(
         (place) => request.repair === true || states[request.targets.indexOf(place)]?.digest !== wanted,
@@ -262,7 +275,9 @@ export function createPreparer(options: CopyOptions): Preparer {
     const { store, repository } = request.source;
     if (options.refreshReferrers !== true || options.referrers === false || digest !== sourceDigest)
       return { kind: 'unchanged', digest };
-    const found = await atSource(request, () => findReferrers(store, repository, [digest], signal));
+    const found = await atSource(request, async () =>
+      findReferrers(store, repository, [digest], await tagsOf(store, repository), signal),
+    );
     const absent = await Promise.all(found.map((each) => lacking(request, each.reference)));
     if (found.length === 0 || !absent.includes(true)) return { kind: 'unchanged', digest };
     const root = await atSource(request, () => graphOf(store, repository, digest, 'all'));
@@ -295,13 +310,6 @@ export function createPreparer(options: CopyOptions): Preparer {
 interface CurrentTarget {
   readonly digest: Digest;
   readonly cutFrom: string | undefined;
-}
-
-async function settleBoth<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
-  const [a, b] = await Promise.allSettled([first, second]);
-  if (a.status === 'rejected') throw a.reason;
-  if (b.status === 'rejected') throw b.reason;
-  return [a.value, b.value];
 }
 
 /** All blobs of a prepared graph, for accounting. */

@@ -19,16 +19,16 @@ function tagStem(digest: Digest): string {
 }
 
 /**
- * Finds what refers to the given manifests of one repository. One request for the tags where one page holds them all,
- * else a HEAD per cosign name; one request per manifest for the referrers API where the registry has it.
+ * Finds what refers to the given manifests of one repository. A HEAD per cosign name where not all tags are known; one
+ * request per manifest for the referrers API where the registry has it.
  */
 export async function findReferrers(
   store: ReadStore,
   repository: string,
   subjects: readonly Digest[],
+  tags: ReadonlySet<string> | undefined,
   signal: AbortSignal,
 ): Promise<readonly FoundReferrer[]> {
-  const tags = await allTags(store, repository, signal);
   const found = await Promise.all(
     subjects.map(async (subject) => {
       const [named, listed] = await Promise.all([
@@ -46,8 +46,8 @@ export async function findReferrers(
   return found.flat();
 }
 
-/** All tags of the repository when one page holds them; `undefined` when there are more or the registry does not tell. */
-async function allTags(
+/** All tags of a repository, in one request, when one page holds them; `undefined` when there are more or the registry does not tell. */
+export async function allTags(
   store: ReadStore,
   repository: string,
   signal: AbortSignal,

@@ -7,6 +7,8 @@ import { toReplicationError } from '../model/errors.ts';
 export interface Slots {
   /** Runs the work once there is room. Lower priority numbers go first; equal ones in order of arrival. */
   run<T>(host: string, priority: number, work: () => Promise<T>): Promise<T>;
+  /** A place that nobody waits for, until it is given back; `undefined` when there is none. */
+  spare(host: string): (() => void) | undefined;
 }
 
 interface Waiting {
@@ -58,17 +60,31 @@ export function createSlots(total: number, perHost: number, admission?: AbortSig
     waiting.splice(low, 0, entry);
   };
 
+  const leave = (host: string): void => {
+    running -= 1;
+    active.set(host, (active.get(host) ?? 1) - 1);
+    dispatch();
+  };
+
   return {
+    spare(host) {
+      const busy = active.get(host) ?? 0;
+      // Whoever waits does so because one of the two is full.
+      if (running >= total || busy >= perHost || admission?.aborted === true) return undefined;
+      running += 1;
+      active.set(host, busy + 1);
+      let given = false;
+      return () => {
+        if (given) return;
+        given = true;
+        leave(host);
+      };
+    },
     run<T>(host: string, priority: number, work: () => Promise<T>): Promise<T> {
       return new Promise<T>((resolve, reject) => {
-        const finish = (): void => {
-          running -= 1;
-          active.set(host, (active.get(host) ?? 1) - 1);
-          dispatch();
-        };
         const start = (): void => {
           const begun = admission?.aborted === true ? Promise.reject<T>(toReplicationError(admission.reason)) : work();
-          begun.then(resolve, reject).finally(finish);
+          begun.then(resolve, reject).finally(() => leave(host));
         };
         enqueue({ host, priority, order: order++, start });
         dispatch();

@@ -28,6 +28,11 @@ export function openConnections({ network, connectMs, perOrigin }: ConnectionOpt
   const trust = trustOf(network);
   const socketOptions = {
     timeout: connectMs,
+    // One chunk off a socket (64 KiB) would fill undici's default and stop the body after each; Node takes these two
+    // only where highWaterMark is unset.
+    highWaterMark: undefined,
+    readableHighWaterMark: 64 * 1024,
+    writableHighWaterMark: 512 * 1024,
     autoSelectFamily: true,
     // Node's default of 250 ms gives up on addresses that are merely far away.
     autoSelectFamilyAttemptTimeout: 1_000,
