@@ -101,7 +101,13 @@ export function smallImage(name: string): ImageContent {
   return buildImage({ name });
 }
 
-/** As small, with no layer that another image has. */
+/** One manifest with one layer of its own. */
+export function tinyImage(name: string): ImageContent {
+  const layers = (): readonly Layer[] => [tarLayer([{ path: 'own', content: name }])];
+  return buildImage({ name, platforms: ['linux/amd64'], index: false, layers });
+}
+
+/** Two platforms, with no layer that another image has. */
 export function ownLayers(name: string): ImageContent {
   return buildImage({ name, layers: (platform) => [tarLayer([{ path: 'own', content: `${name} ${platform}` }])] });
 }
