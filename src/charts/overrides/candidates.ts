@@ -1,0 +1,201 @@
+import { registryAsName } from '../../model/target-name.ts';
+import type { JsonLike } from '../helm-yaml.ts';
+import type { ValuePath, Values } from './port.ts';
+import type { TemplateKeys } from './template-keys.ts';
+import { formatPath, type Leaf, isMap, isReachable, leaves, maps, valueAt } from './tree.ts';
+
+/**
+ * A value that may set image references, and how it is marked. `prefix`: the mark goes before the text that is there.
+ * `embed`: before each of the references that the text holds. `fill`: the mark goes where nothing is.
+ */
+export interface Candidate {
+  readonly path: ValuePath;
+  readonly text: string;
+  /** The value as it is; `undefined` where there is none. */
+  readonly before: JsonLike | undefined;
+  readonly edit: 'prefix' | 'embed' | 'fill';
+  /** References in the text, for `embed`. */
+  readonly holds: readonly string[];
+}
+
+/** Which values are tried in one go, the likeliest and least intrusive first. */
+export type Stage = 'written' | 'empty' | 'global' | 'any';
+export const stages: readonly Stage[] = ['written', 'empty', 'global', 'any'];
+
+const imageKey = /image|regist|repositor|^repo$|^hub$|docker|mirror|container|override/i;
+const nameKey = /image|regist|repositor|^repo$|^hub$|^name$|mirror|override|^host(?:name)?$|^url$/i;
+/** Keys that may stand beside an image's parts without being written there. */
+const sibling = /regist|repositor|^repo$|override|^image(?:name|ref|url)?$/i;
+/** Keys beside an image's name that are no name. */
+const otherKey = /tag|version|digest|sha(?:256)?$|pull|policy|secret|enabled/i;
+
+export interface Search {
+  /** What the chart's templates read. */
+  readonly keys: TemplateKeys;
+  /** Values of each profile, over the chart's own. */
+  readonly trees: readonly Values[];
+  /** References that no value is known for. */
+  readonly wanted: readonly string[];
+  /** Paths (formatted) that need no second try. */
+  readonly tried: ReadonlySet<string>;
+}
+
+export function candidatesFor(stage: Stage, search: Search): readonly Candidate[] {
+  const found = new Map<string, Candidate>();
+  const add = (candidate: Candidate): void => {
+    const key = formatPath(candidate.path);
+    if (!search.tried.has(key) && !found.has(key)) found.set(key, candidate);
+  };
+  for (const tree of search.trees) for (const candidate of inTree(stage, tree, search)) add(candidate);
+  return [...found.values()];
+}
+
+function inTree(stage: Stage, tree: Values, search: Search): readonly Candidate[] {
+  switch (stage) {
+    case 'written':
+      return [...leaves(tree)].flatMap((leaf) => (leaf.empty ? [] : writtenCandidate(leaf, search.wanted)));
+    case 'empty':
+      return [...emptyLeaves(tree, search), ...absentKeys(tree, search)];
+    case 'global':
+      return globals(tree, search);
+    case 'any':
+      return anything(tree);
+  }
+}
+
+/** A leaf that a reference begins with, that holds one, or that is a template in the context of an image. */
+function writtenCandidate({ path, text, value: before }: Leaf, wanted: readonly string[]): readonly Candidate[] {
+  const prefix: Candidate = { path, text, before, edit: 'prefix', holds: [] };
+  const inContext = path.some((key) => typeof key === 'string' && imageKey.test(key));
+  if (wanted.some((reference) => begins(reference, text, inContext))) return [prefix];
+  const holds = wanted.filter((reference) => holdsReference(text, reference));
+  if (holds.length > 0) return [{ path, text, before, edit: 'embed', holds }];
+  return inContext && text.includes('{{') && !isOther(path) ? [prefix] : [];
+}
+
+function begins(reference: string, text: string, inContext: boolean): boolean {
+  const trimmed = text.replace(/\/$/, '');
+  if (trimmed === '' || !(reference.startsWith(trimmed) || reference.startsWith(registryAsName(trimmed)))) return false;
+  const next = reference.charAt(trimmed.length);
+  const whole = next === '' || next === '/' || next === ':' || next === '@';
+  return inContext || (whole && /[./:]/.test(text));
+}
+
+function holdsReference(text: string, reference: string): boolean {
+  return reference.length > 3 && text !== reference && splitAt(text, reference).length > 1;
+}
+
+/** The text around each place where the reference stands for itself and is no part of a longer one. */
+export function splitAt(text: string, reference: string): readonly string[] {
+  const parts: string[] = [];
+  let start = 0;
+  for (let at = text.indexOf(reference); at >= 0; at = text.indexOf(reference, at + 1)) {
+    const before = text.charAt(at - 1);
+    const after = text.charAt(at + reference.length);
+    if (/[\w./:@-]/.test(before) || /[\w/@-]/.test(after) || at < start) continue;
+    parts.push(text.slice(start, at));
+    start = at + reference.length;
+  }
+  return [...parts, text.slice(start)];
+}
+
+function isOther(path: ValuePath): boolean {
+  return otherKey.test(String(path.findLast((key) => typeof key === 'string')));
+}
+
+function isGlobal(path: ValuePath): boolean {
+  return path.includes('global');
+}
+
+/** Names of images that the values leave open: `registry: ""`, `override: null`. */
+function emptyLeaves(tree: Values, search: Search): readonly Candidate[] {
+  return [...leaves(tree)].flatMap(({ path, empty }) => {
+    const last = path.at(-1);
+    if (!empty || isGlobal(path) || typeof last !== 'string' || otherKey.test(last)) return [];
+    const inContext = path.slice(0, -1).some((key) => typeof key === 'string' && imageKey.test(key));
+    if (!(nameKey.test(last) && (inContext || imageKey.test(last)))) return [];
+    return isNear(tree, path, search) ? [fill(tree, path)] : [];
+  });
+}
+
+/**
+ * Whether the map around a path has to do with a wanted reference: one of its texts is a part of one, or it has none
+ * that tells.
+ */
+function isNear(tree: Values, path: ValuePath, search: Search): boolean {
+  const map = valueAt(tree, path.slice(0, -1));
+  if (!isMap(map)) return true;
+  const names = Object.entries(map).flatMap(([key, value]) =>
+    typeof value === 'string' && value !== '' && (nameKey.test(key) || /^(?:tag|version)$/i.test(key)) ? [value] : [],
+  );
+  return (
+    names.length === 0 || names.some((name) => name.includes('{{') || search.wanted.some((each) => each.includes(name)))
+  );
+}
+
+function fill(tree: Values, path: ValuePath): Candidate {
+  return { path, text: '', before: valueAt(tree, path), edit: 'fill', holds: [] };
+}
+
+/** Keys that only templates read: full paths, and siblings of the values that a wanted reference shows. */
+function absentKeys(tree: Values, search: Search): readonly Candidate[] {
+  const full = search.keys.paths.filter((path) => !isGlobal(path) && isName(path) && isAbsent(tree, path));
+  const siblings = [...maps(tree)].flatMap(({ path, map }) => {
+    if (isGlobal(path) || !isImageMap(map, search.wanted)) return [];
+    return search.keys.names
+      .filter((name) => !Object.hasOwn(map, name) && sibling.test(name))
+      .map((name) => [...path, name]);
+  });
+  return [...full, ...siblings].map((path) => fill(tree, path));
+}
+
+function isAbsent(tree: Values, path: ValuePath): boolean {
+  return valueAt(tree, path) === undefined && isReachable(tree, path);
+}
+
+function isName(path: ValuePath): boolean {
+  const last = String(path.at(-1));
+  return (
+    !otherKey.test(last) &&
+    (/regist|repositor|^repo$|override|image(?:name|ref|url)?$/i.test(last) ||
+      (last === 'name' && imageKey.test(String(path.at(-2)))))
+  );
+}
+
+/** A map that has a part of a wanted reference under a key as images have. */
+function isImageMap(map: Values, wanted: readonly string[]): boolean {
+  return Object.entries(map).some(
+    ([key, value]) =>
+      (imageKey.test(key) || /^(?:tag|version|name)$/i.test(key)) &&
+      (typeof value === 'string' || typeof value === 'number') &&
+      String(value).length > 1 &&
+      wanted.some((each) => each.includes(String(value))),
+  );
+}
+
+/** `global.imageRegistry` and its like, written in the values or only read by templates. */
+function globals(tree: Values, search: Search): readonly Candidate[] {
+  const fromTemplates = search.keys.paths.flatMap((path) => {
+    const at = path.indexOf('global');
+    const own = path.slice(at);
+    return at >= 0 && isName(own) && isAbsent(tree, own) ? [own] : [];
+  });
+  const fromValues = [...leaves(tree)].flatMap(({ path, empty }) => {
+    const at = path.indexOf('global');
+    const own = path.slice(at);
+    return at >= 0 && empty && isName(own) && isReachable(tree, own) ? [own] : [];
+  });
+  return [...fromValues, ...fromTemplates].map((path) => fill(tree, path));
+}
+
+/** The last resort: every text in the context of an image, and every empty name, whatever it seems to be. */
+function anything(tree: Values): readonly Candidate[] {
+  return [...leaves(tree)].flatMap(({ path, text, empty, value }): readonly Candidate[] => {
+    const inContext = path.some((key) => typeof key === 'string' && imageKey.test(key));
+    if (!inContext || isOther(path)) return [];
+    if (empty) return typeof path.at(-1) === 'string' && isName(path) ? [fill(tree, path)] : [];
+    return /^[\w.:/{}\s-]+$/.test(text) && !/^(?:Always|IfNotPresent|Never)$/.test(text) && /[a-z]/i.test(text)
+      ? [{ path, text, before: value, edit: 'prefix', holds: [] }]
+      : [];
+  });
+}
