@@ -16,7 +16,7 @@ export interface PartFindings {
 }
 
 /** A default of a definition's field: the only place in a definition where an image is more than an example. */
-const definitionDefault = /^\s*default:\s*["']?[a-z0-9][\w.-]*(?::\d+)?\/[^\s"']+/m;
+const definitionDefault = /\bdefault["']?:\s*["']?[a-z0-9][\w.-]*(?::\d+)?\/[^\s"']+/;
 
 /** Reads the documents of one part of a render. */
 export function readManifests(text: string): PartFindings {

@@ -235,18 +235,33 @@ function composed(tree: Tree & { readonly kind: 'map' }, path: Path, walk: Walk)
   const texts = new Map<string, string>();
   for (const [key, value] of tree.entries) if (value.kind === 'scalar') texts.set(key, value.text ?? '');
   const taken = new Set<string>();
-  // A name whose repository is empty is a feature that is not set up.
-  if (texts.get('repository') === '' && !/[/:@]/.test(texts.get('image') ?? '')) taken.add('image');
+  // A bare name in a section that is switched off, or whose repository is empty: a feature that is not set up.
+  const unset = texts.get('repository') === '' || switchedOff(tree);
+  if (unset && !/[/:@]/.test(texts.get('image') ?? '')) taken.add('image');
   for (const { text, parts } of composeReferences(texts, { withoutTag: false })) {
     const first = at(tree, Object.values(parts)[0] ?? '');
     const line = first?.line ?? tree.line;
-    const map: TreeScalar = { kind: 'scalar', text: undefined, number: false, block: false, line, start: 0, end: 0 };
+    const map: TreeScalar = {
+      kind: 'scalar',
+      text: undefined,
+      number: false,
+      flag: undefined,
+      block: false,
+      line,
+      start: 0,
+      end: 0,
+    };
     const place = placeOf(map, path, text, true, walk);
     const kind = walk.mode === 'custom' ? kindIn(walk, 'field') : 'text';
     walk.references.push({ kind, text, place, parts });
     for (const key of Object.values(parts)) taken.add(key);
   }
   return taken;
+}
+
+function switchedOff(tree: Tree): boolean {
+  const enabled = at(tree, 'enabled');
+  return enabled?.kind === 'scalar' && enabled.flag === false;
 }
 
 /** Defaults of a definition's fields that are named after images (OpenAPI schema: `<field>: {default: …}`). */

@@ -1,5 +1,7 @@
 import {
+  type Document,
   isAlias,
+  isCollection,
   isMap,
   isPair,
   isScalar,
@@ -7,7 +9,6 @@ import {
   LineCounter,
   type Node,
   parseAllDocuments,
-  type Document,
 } from 'yaml';
 
 /** A YAML or JSON document as discovery walks it: maps keep their order, scalars know where they stand. */
@@ -21,6 +22,8 @@ export interface TreeScalar {
   /** Strings as they are, numbers as they are written, anything else (`true`, `null`) as `undefined`. */
   readonly text: string | undefined;
   readonly number: boolean;
+  /** The value of a boolean. */
+  readonly flag: boolean | undefined;
   /** Line on which the text begins, from 1: for a block (`|`) the line below its header. */
   readonly line: number;
   /** Whether lines of the text are lines of the document. */
@@ -37,13 +40,15 @@ export interface ParsedTree {
 }
 
 /** Nodes that one text may grow to through its aliases. */
-const maxNodes = 2_000_000;
+const maxNodes = 500_000;
+const maxDepth = 500;
 
 /**
  * Parses all documents of a text. Duplicate keys and odd documents are tolerated as Kubernetes' own parsers do; what cannot
  * be read is told, and what of it could be read is given.
  */
 export function parseTrees(text: string): readonly ParsedTree[] {
+  if (isTooDeep(text)) return [{ tree: undefined, problem: { line: 1, message: tooLarge().message } }];
   const lines = new LineCounter();
   try {
     const documents = parseAllDocuments(text, {
@@ -59,13 +64,27 @@ export function parseTrees(text: string): readonly ParsedTree[] {
   }
 }
 
+/**
+ * Whether the text may nest deeper than we go. The parser calls itself for each level: some ten thousand brackets end the
+ * whole process. Brackets inside of strings count as well, where no harm is done: they are almost always in pairs.
+ */
+function isTooDeep(text: string): boolean {
+  if (/(?:[-?] ){500}|^ {2000}/m.test(text)) return true;
+  let depth = 0;
+  for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
+    depth = bracket === '[' || bracket === '{' ? depth + 1 : Math.max(0, depth - 1);
+    if (depth > maxDepth) return true;
+  }
+  return false;
+}
+
 function readDocument(document: Document.Parsed, lines: LineCounter): ParsedTree {
   const error = document.errors[0];
   const problem =
     error === undefined ? undefined : { line: lines.linePos(error.pos[0]).line, message: firstLine(error.message) };
   try {
-    const budget = { left: maxNodes };
-    const tree = document.contents === null ? undefined : read(document.contents, { document, lines, budget }, 0);
+    const reading: Reading = { lines, budget: { left: maxNodes }, anchors: new Map() };
+    const tree = document.contents === null ? undefined : read(document.contents, reading, 0);
     return { tree, problem };
   } catch (thrown) {
     const message = thrown instanceof Error ? firstLine(thrown.message) : String(thrown);
@@ -74,18 +93,37 @@ function readDocument(document: Document.Parsed, lines: LineCounter): ParsedTree
 }
 
 interface Reading {
-  readonly document: Document.Parsed;
   readonly lines: LineCounter;
   readonly budget: { left: number };
+  /** What anchors stand for, with the number of nodes: each use counts again, as each is walked again. */
+  readonly anchors: Map<string, { readonly tree: Tree; readonly nodes: number }>;
 }
 
 function read(node: unknown, reading: Reading, depth: number): Tree {
-  reading.budget.left -= 1;
-  if (reading.budget.left < 0 || depth > 500) throw new Error('the document is too deep or too large');
+  const before = reading.budget.left;
+  spend(reading, 1);
+  if (depth > maxDepth) throw tooLarge();
   if (isAlias(node)) {
-    const target: unknown = node.resolve(reading.document);
-    return target === undefined ? empty : read(target, reading, depth + 1);
+    const target = reading.anchors.get(node.source);
+    spend(reading, target?.nodes ?? 0);
+    return target?.tree ?? empty;
   }
+  const tree = readNode(node, reading, depth);
+  const anchor = isScalar(node) || isCollection(node) ? node.anchor : undefined;
+  if (anchor !== undefined) reading.anchors.set(anchor, { tree, nodes: before - reading.budget.left });
+  return tree;
+}
+
+function spend(reading: Reading, nodes: number): void {
+  reading.budget.left -= nodes;
+  if (reading.budget.left < 0) throw tooLarge();
+}
+
+function tooLarge(): Error {
+  return new Error('the document is too deep or too large');
+}
+
+function readNode(node: unknown, reading: Reading, depth: number): Tree {
   if (isMap(node)) return { kind: 'map', entries: entriesOf(node.items, reading, depth), line: lineOf(node, reading) };
   if (isSeq(node)) {
     return {
@@ -98,11 +136,21 @@ function read(node: unknown, reading: Reading, depth: number): Tree {
   const [start = 0, end = 0] = node.range ?? [];
   const block = node.type === 'BLOCK_LITERAL' || node.type === 'BLOCK_FOLDED';
   const number = typeof node.value === 'number' || typeof node.value === 'bigint';
+  const flag = typeof node.value === 'boolean' ? node.value : undefined;
   const text = typeof node.value === 'string' ? node.value : number ? (node.source ?? String(node.value)) : undefined;
-  return { kind: 'scalar', text, number, block, line: lineOf(node, reading) + (block ? 1 : 0), start, end };
+  return { kind: 'scalar', text, number, flag, block, line: lineOf(node, reading) + (block ? 1 : 0), start, end };
 }
 
-const empty: Tree = { kind: 'scalar', text: undefined, number: false, block: false, line: 1, start: 0, end: 0 };
+const empty: Tree = {
+  kind: 'scalar',
+  text: undefined,
+  number: false,
+  flag: undefined,
+  block: false,
+  line: 1,
+  start: 0,
+  end: 0,
+};
 
 /** A merge key (`<<: *base`, YAML 1.1) brings the keys that the map does not have itself. */
 function entriesOf(pairs: readonly unknown[], reading: Reading, depth: number): readonly (readonly [string, Tree])[] {
