@@ -48,7 +48,7 @@ const kinds: readonly (readonly [RefusalKind, RegExp])[] = [
   ['template', /^(?:parse error at|template: )|^\S+\/templates\/\S+:\d+|executing "/],
 ];
 
-/** Text of a template file of the chart or a subchart, by its path inside the chart's folder. */
+/** Texts of the chart's and its subcharts' template files, and of its Chart.yaml, by path inside the chart's folder. */
 export type TemplateTexts = ReadonlyMap<string, string>;
 
 /**
@@ -66,7 +66,7 @@ export function readRefusal(said: string, templates: TemplateTexts): Refusal {
   };
   const kind = kinds.find(([, pattern]) => pattern.test(said))?.[0] ?? 'other';
   const prefix = subchartPrefix(template);
-  if (kind === 'schema') return { ...told, kind, values: schemaPaths(said) };
+  if (kind === 'schema') return { ...told, kind, values: schemaPaths(said, chartName(templates)) };
   if (kind === 'missing-value') return { ...told, kind, values: unique(missingPaths(said, prefix)) };
   if (kind !== 'fail') return { ...told, kind, values: [] };
   const message = said.replace(/^execution error at \([^)]*\): /, '');
@@ -126,25 +126,27 @@ function globalOr(prefix: string, path: string): string {
  * Paths in the words of both validators: `- at '/image': missing property 'tag'` (santhosh-tekuri, since helm 3.18) and
  * `- image: tag is required` (xeipuuv, before). Lines without a dash name the chart that the next ones are about.
  */
-function schemaPaths(said: string): readonly string[] {
+function schemaPaths(said: string, top: string): readonly string[] {
   const paths: string[] = [];
   const [, ...lines] = said.split('\n');
-  // The top chart comes with or without a part of its own: only the first name can be it.
   let prefix = '';
-  let charts = 0;
   for (const line of lines) {
     const chart = /^([A-Za-z0-9][\w.-]*):\s*$/.exec(line)?.[1];
     if (chart !== undefined) {
-      prefix = charts === 0 ? '' : `${chart}.`;
-      charts += 1;
+      prefix = chart === top ? '' : `${chart}.`;
       continue;
     }
     const [, at, new_ = ''] = /^\s*- at '([^']*)': (.*)$/.exec(line) ?? [];
     const [, field, old = ''] = /^\s*- (?!at ')([^:]+): (.*)$/.exec(line) ?? [];
+    if (new_ === 'validation failed') continue; // the complaints below it say what about
     if (at !== undefined) paths.push(...below(prefix, at.split('/').slice(1), named(new_)));
     else if (field !== undefined) paths.push(...below(prefix, field === '(root)' ? [] : field.split('.'), named(old)));
   }
   return unique(paths);
+}
+
+function chartName(templates: TemplateTexts): string {
+  return /^name:[ \t]*["']?([\w.-]+)/m.exec(templates.get('Chart.yaml') ?? '')?.[1] ?? '';
 }
 
 /** Property names that a validator's complaint is about. */

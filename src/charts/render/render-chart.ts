@@ -63,7 +63,7 @@ export async function renderChart(
   if (refusal.kind !== 'schema-unreachable') return { kind: 'refused', refusal, seconds: since(started) };
   const second = await runTemplate(helm, request, limits, true);
   if (second.kind !== 'output') return { kind: 'refused', refusal, seconds: since(started) };
-  const note = `values.schema.json was not checked, as it needs the network, and so would installing the chart: ${refusal.message}`;
+  const note = `values.schema.json was not checked, as it needs the network, and so would installing the chart: ${refusal.message.replaceAll('\n', ' ')}`;
   return rendered(second.stdout, [...warningsOf(second.stderr), note], started);
 }
 
@@ -129,11 +129,16 @@ async function templateArguments(request: RenderRequest, home: string): Promise<
     request.releaseName ?? 'release',
     chart,
     `--namespace=${request.namespace ?? 'image-replication'}`,
-    `--kube-version=${request.kubeVersion}`,
+    `--kube-version=${fullVersion(request.kubeVersion)}`,
     '--include-crds',
     ...(request.apiVersions ?? []).map((version) => `--api-versions=${version}`),
     ...files.flatMap((file) => ['--values', file]),
   ];
+}
+
+/** Clusters say `v1.34.1`: templates that take the version apart may count on three numbers. */
+function fullVersion(kubeVersion: string): string {
+  return /^v?\d+\.\d+$/.test(kubeVersion) ? `${kubeVersion}.0` : kubeVersion;
 }
 
 function rendered(stdout: string, warnings: readonly string[], started: number): RenderOutcome {

@@ -7,7 +7,7 @@ import type { TemplateTexts } from './refusal.ts';
 const maxBytes = 16 * 1024 * 1024;
 
 /**
- * Sources of all templates of a chart and the subcharts in it, unpacked or packed, by their path inside the chart's
+ * Sources of all templates of a chart and the subcharts in it, unpacked or packed, and the Chart.yaml, by their path inside the chart's
  * folder. Templates beyond 16 MiB are left out.
  * @param chart path of a chart folder or archive, or the archive itself
  * @throws ReplicationError `refused`, `corrupt` as `readArchive`; file system errors as they are
@@ -41,7 +41,7 @@ async function collect(
     if (packed !== undefined && prefix.length < 200) {
       const inner = insideFolder(await readArchive(content, chartArchiveLimits, `${path} in the chart archive`));
       await collect(inner, `${prefix}${packed}/`, texts, budget);
-    } else if (/^(?:charts\/[^/]+\/)*templates\//.test(path) && content.length <= budget.left) {
+    } else if (/^Chart\.yaml$|^(?:charts\/[^/]+\/)*templates\//.test(path) && content.length <= budget.left) {
       budget.left -= content.length;
       texts.set(`${prefix}${path}`, content.toString('utf8'));
     }
