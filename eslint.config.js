@@ -42,7 +42,12 @@ const boundaries = rooms.map((room) => ({
 export default tseslint.config(
   { ignores: ['node_modules', '.tools', '.venv', 'out', 'coverage'] },
   js.configs.recommended,
-  { files: ['**/*.js'], languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } } },
+  {
+    files: ['**/*.js'],
+    languageOptions: {
+      globals: { process: 'readonly', console: 'readonly', URL: 'readonly', AbortController: 'readonly' },
+    },
+  },
   {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.strictTypeChecked],

@@ -41,7 +41,8 @@ export function findProgram(name: string): string | undefined {
 export async function findTool(name: ToolName): Promise<Tool | { readonly missing: string }> {
   if (name === 'ours') return ours();
   const program = findProgram(name);
-  if (program === undefined) return { missing: `${name} is neither in .tools/bin nor on PATH (npm run setup -- --bench)` };
+  if (program === undefined)
+    return { missing: `${name} is neither in .tools/bin nor on PATH (npm run setup -- --bench)` };
   const version = await versionOf(program, versionArguments[name]);
   return { name, version, ...peers[name](program) };
 }
@@ -85,7 +86,7 @@ const peers: Readonly<Record<Exclude<ToolName, 'ours'>, (program: string) => Pic
   }),
   crane: (program) => ({
     title: `crane-P${parallel}`,
-    prepare: (task) => viaXargs(task, '', program, ['copy', '--insecure']),
+    prepare: (task) => viaXargs(task, '', program, ['copy']),
   }),
   regsync: (program) => ({
     title: 'regsync',
@@ -126,17 +127,18 @@ async function viaXargs(
 /** `source target`, a line each. */
 function pairs(task: CopyTask, scheme: string): readonly string[] {
   return task.images.map(
-    ({ repository, tag }) => `${scheme}${task.source}/${repository}:${tag} ${scheme}${task.target}/${repository}:${tag}`,
+    ({ repository, tag }) =>
+      `${scheme}${task.source}/${repository}:${tag} ${scheme}${task.target}/${repository}:${tag}`,
   );
 }
 
 /** The first thing in a program's words that looks like a version. */
-async function versionOf(program: string, argument: string): Promise<string> {
+export async function versionOf(program: string, argument: string): Promise<string> {
   const said = await promisify(execFile)(program, [argument]).then(
     ({ stdout }) => stdout,
     () => '',
   );
-  return /v?\d+\.\d+[\w.+-]*/.exec(said)?.[0] ?? 'unknown version';
+  return /v?\d+\.\d+\.\d+[\w.+-]*/.exec(said)?.[0] ?? 'unknown version';
 }
 
 function isExecutable(path: string): boolean {

@@ -34,8 +34,23 @@ const tooManyAnswer = Buffer.concat([
   tooMany,
 ]);
 
-/** Carries one client's connection to the registry and back: delayed, counted, and with the registry's limits added. */
+/** First byte of a TLS handshake record (RFC 8446 section 5.1). */
+const tlsHandshake = 0x16;
+
+/**
+ * Carries one client's connection to the registry and back: delayed, counted, and with the registry's limits added. A
+ * client that tries TLS first is turned away at once and not counted: that it has to try is owed to the benchmark alone.
+ */
 export function relayConnection(client: Socket, context: RelayContext): void {
+  client.on('error', () => client.destroy());
+  client.once('data', (first: Buffer) => {
+    client.pause();
+    if (first[0] === tlsHandshake) client.destroy();
+    else carry(client, first, context);
+  });
+}
+
+function carry(client: Socket, first: Buffer, context: RelayContext): void {
   const { profile, counters } = context;
   counters.connections += 1;
   const upstream = connect({ port: context.upstreamPort, host: '127.0.0.1', allowHalfOpen: true });
@@ -83,11 +98,12 @@ export function relayConnection(client: Socket, context: RelayContext): void {
       giveUp();
     }
   };
-  client.on('data', (bytes: Buffer) => {
+  const fromClientCame = (bytes: Buffer): void => {
     counters.bytesToServer += bytes.length;
     requests.push(bytes);
     if (requests.full) client.pause();
-  });
+  };
+  client.on('data', fromClientCame);
   upstream.on('data', (bytes: Buffer) => {
     counters.bytesToClient += bytes.length;
     orGiveUp(() => fromServer.feed(bytes));
@@ -99,6 +115,8 @@ export function relayConnection(client: Socket, context: RelayContext): void {
   upstream.on('end', () => answers.end());
   for (const socket of [client, upstream]) socket.on('error', giveUp);
   client.on('close', giveUp);
+  client.resume();
+  fromClientCame(first);
 }
 
 /** Forwards requests, all but those that are refused; a refused one's body is read and dropped. */

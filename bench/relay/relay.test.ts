@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, Agent, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect as connectTcp } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { profiles, type SideProfile } from './profile.ts';
 import { type Relay, startRelay } from './relay.ts';
@@ -85,8 +86,7 @@ describe('a relay in front of a server', () => {
 
   it('gives its own answer in its turn when requests do not wait for answers', async () => {
     point({ ...plain, manifestPuts: { perSecond: 0.001, burst: 0 } });
-    const { connect } = await import('node:net');
-    const socket = connect(relay.port, '127.0.0.1');
+    const socket = connectTcp(relay.port, '127.0.0.1');
     const put = 'PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}';
     socket.write(
       `GET /v2/?size=7 HTTP/1.1\r\nHost: x\r\n\r\n${put}HEAD /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
@@ -122,6 +122,14 @@ describe('a relay in front of a server', () => {
     const ms = await msFor(get);
     expect(ms).toBeGreaterThan(190);
     expect(ms).toBeLessThan(500);
+  });
+
+  it('turns a client that tries TLS away at once, and does not count it', async () => {
+    point({ ...plain, rttMs: 2000, handshakeRtts: 2 });
+    const socket = connectTls({ port: relay.port, host: '127.0.0.1', rejectUnauthorized: false });
+    const ms = await msFor(() => once(socket, 'error'));
+    expect(ms).toBeLessThan(1000);
+    expect(relay.counters().connections).toBe(0);
   });
 
   it('breaks the connection when the server is gone', async () => {
