@@ -52,7 +52,8 @@ function stampOf(entry) {
       hash.update(`${relative(root, path)} ${size} ${mtimeMs}\n`);
     }
   }
-  for (const file of [join(root, 'package.json'), fileURLToPath(import.meta.url)]) hash.update(`${statSync(file).mtimeMs} `);
+  for (const file of [join(root, 'package.json'), fileURLToPath(import.meta.url)])
+    hash.update(`${statSync(file).mtimeMs} `);
   return hash.digest('hex').slice(0, 24);
 }
 

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
@@ -35,6 +36,8 @@ export async function copyArtifacts(requests: readonly CopyRequest[], options: C
   const readBefore = counters.readBytes;
   const writtenBefore = counters.writtenBytes;
   counters.artifactsTotal += requests.length;
+  // One signal stops the whole run: everything under way listens to it, which is no leak.
+  setMaxListeners(0, options.signal);
   const spool = createSpool(options.spoolDirectory, options.spoolBytes ?? 4 * 2 ** 30);
   const mover = createBlobMover({
     slots: createSlots(options.transfers ?? 24, options.transfersPerHost ?? 16, options.admission),

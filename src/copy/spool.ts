@@ -70,7 +70,7 @@ class Entry implements SpoolEntry {
       for await (const chunk of content) {
         if (!Buffer.isBuffer(chunk)) continue;
         // A disk that is nearly full takes a part first, and refuses the rest when asked again.
-        for (let taken = 0; taken < chunk.length; ) {
+        for (let taken = 0; taken < chunk.length;) {
           const { bytesWritten } = await file
             .write(chunk, taken, chunk.length - taken, this.#written)
             .catch((error: unknown) => {
@@ -102,13 +102,13 @@ class Entry implements SpoolEntry {
       if (position < this.#written) {
         const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, this.#written - position));
         const { bytesRead } = await file.read(buffer, 0, buffer.length, position).catch((error: unknown) => {
-          throw storageError(error);
+          // What failed is dropped at once, with whoever still reads it.
+          throw typeof this.#state === 'object' ? this.#state.failed : storageError(error);
         });
         if (bytesRead === 0) throw storageError(new Error(`${this.#path} is shorter than what was written to it`));
         position += bytesRead;
         yield bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
-      } else if (typeof this.#state === 'object') throw this.#state.failed;
-      else if (this.#state === 'whole') return;
+      } else if (this.#state === 'whole') return;
       else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
