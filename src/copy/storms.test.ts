@@ -30,7 +30,11 @@ async function scene(mounting: WriteStore['mounting'] = 'after-upload'): Promise
   const source = await world.registry({ auth, blobRedirect: true }, { credentials });
   const target = await world.registry({ auth }, { credentials, mounting });
   const images = new Map(['one', 'two'].map((name) => [name, withCosignTag(buildImage({ name }))]));
-  for (const [name, image] of images) await source.server.putImage(name, '1', image);
+  for (const [name, image] of images) {
+    await source.server.putImage(name, '1', image);
+    // Where the target has an older image, the source is asked by HEAD.
+    await target.server.putImage(`mirror/${name}`, '1', buildImage({ name: `older ${name}` }));
+  }
   return { world, source, target, images, requests: [...images.keys()].map((name) => copyOf(source, target, name)) };
 }
 
