@@ -99,6 +99,7 @@ class Entry implements SpoolEntry {
   async *#follow(): AsyncGenerator<Buffer> {
     const file = await this.#opened();
     for (let position = 0; ;) {
+      if (typeof this.#state === 'object') throw this.#state.failed;
       if (position < this.#written) {
         const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, this.#written - position));
         const { bytesRead } = await file.read(buffer, 0, buffer.length, position).catch((error: unknown) => {
