@@ -1,10 +1,7 @@
-import { readInside } from './inside.ts';
-import type { Derivation, DeriveRequest, Profile } from './port.ts';
-import type { Baseline } from './probe.ts';
+import { readBaselines } from './baselines.ts';
+import type { Derivation, DeriveRequest } from './port.ts';
 import { searchOverrides } from './search.ts';
 import { spending } from './spending.ts';
-import { templateKeys } from './template-keys.ts';
-import { merge } from './tree.ts';
 
 const defaultMaxRenders = 60;
 
@@ -16,23 +13,7 @@ const defaultMaxRenders = 60;
  */
 export async function deriveOverrides(request: DeriveRequest): Promise<Derivation> {
   const purse = spending(request.render, request.maxRenders ?? defaultMaxRenders, request.signal);
-  const inside = await readInside(request.archive);
-  const baselines: Baseline[] = [];
-  for (const profile of withDefault(request.profiles)) {
-    const values = merge(request.values, profile.values);
-    const rendering = await purse.render(values, {});
-    if (rendering.kind !== 'rendered') {
-      const why = rendering.kind === 'refused' ? rendering.why : 'there were no renders left for it';
-      return { kind: 'refused', profile: profile.name, why, cost: purse.cost() };
-    }
-    const { text, references } = rendering;
-    baselines.push({ profile: profile.name, values, tree: merge(inside.values, values), text, references });
-  }
-  return searchOverrides(request, baselines, templateKeys(inside.templates), purse);
-}
-
-/** The data file's `values` alone are a profile too. */
-function withDefault(profiles: readonly Profile[]): readonly Profile[] {
-  const isDefault = ({ values }: Profile): boolean => Object.keys(values).length === 0;
-  return profiles.some(isDefault) ? profiles : [{ name: 'default', values: {} }, ...profiles];
+  const read = await readBaselines(request, purse);
+  if (read.kind === 'refused') return { ...read, cost: purse.cost() };
+  return searchOverrides(request, read.baselines, read.keys, purse);
 }

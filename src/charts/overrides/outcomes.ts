@@ -7,12 +7,18 @@ import type { Outcome, ReferenceOutcome, Refusal, ValuePath } from './port.ts';
 import type { Baseline } from './probe.ts';
 import { formatPath } from './tree.ts';
 
+/** A candidate that stays out, and the references that it is known to move. */
+export interface RefusedCandidate extends Refusal {
+  readonly candidate: Candidate;
+  readonly moves: readonly string[];
+}
+
 export interface Findings {
   readonly baselines: readonly Baseline[];
   readonly needs: ReadonlyMap<FoundReference, Need>;
   readonly by: ReadonlyMap<Need, Choice>;
   readonly became: ReadonlyMap<FoundReference, string>;
-  readonly refusals: readonly (Refusal & { readonly candidate: Candidate })[];
+  readonly refusals: readonly RefusedCandidate[];
   /** Values that pin a reference by digest. */
   readonly pins: ReadonlyMap<Need, readonly ValuePath[]>;
   /** Whether the budget of renders ran out. */
@@ -55,7 +61,7 @@ function outcomeOf(found: FoundReference, findings: Findings): Outcome {
 }
 
 function unmoved(written: string, { refusals, inner, spent }: Findings): Outcome {
-  const own = refusals.filter(({ candidate }) => begins(written, candidate));
+  const own = refusals.filter(({ candidate, moves }) => moves.includes(written) || begins(written, candidate));
   const first = own[0];
   if (first !== undefined) return { kind: 'refused', by: own.map(({ path }) => path), why: first.why };
   if (spent)

@@ -40,8 +40,10 @@ interface PinCandidate {
  */
 export async function findPins(request: PinRequest, purse: Spending): Promise<Pins> {
   const found = new PinSearch(request, purse);
-  const misread = await found.attempt(digestCandidates(request));
-  if (misread.length > 0) await found.attempt(misread);
+  for (const where of ['written', 'absent'] as const) {
+    const misread = await found.attempt(digestCandidates(request, found.open(), where));
+    if (misread.length > 0) await found.attempt(misread);
+  }
   await found.attempt(tagCandidates(request, found.open()));
   return found.pins();
 }
@@ -72,8 +74,8 @@ class PinSearch {
     const uses = candidates.map(() => new Map<Need, string>());
     const spoiled = new Set<number>();
     const misread = new Map<number, PinCandidate>();
-    const open = new Set(this.open());
-    for (const baseline of open.size === 0 ? [] : baselines) {
+    const isDone = candidates.length === 0 || this.open().length === 0;
+    for (const baseline of isDone ? [] : baselines) {
       const marked = candidates.map(({ path, form, tag }, id) => {
         const mark = sentinels.markHex(id);
         return { path, mark, value: form === 'hex' ? mark : `${form === 'tag' ? `${tag}@` : ''}sha256:${mark}` };
@@ -175,8 +177,13 @@ function counted(ids: readonly number[]): ReadonlyMap<number, number> {
 const digestKey = /^(?:image)?(?:digest|sha|sha256)$/i;
 const tagKey = /^(?:image)?tag$|^version$/i;
 
-function digestCandidates({ baselines, digests, keys }: PinRequest): readonly PinCandidate[] {
-  const texts = [...digests.keys()].map(({ found }) => found.text);
+/** Values for digests: empty ones in the values, or those that only templates read beside a name that a reference shows. */
+function digestCandidates(
+  { baselines, keys }: PinRequest,
+  open: readonly Need[],
+  where: 'written' | 'absent',
+): readonly PinCandidate[] {
+  const texts = open.map(({ found }) => found.text);
   const found = new Map<string, PinCandidate>();
   for (const { tree } of baselines) {
     const written = [...leaves(tree)].filter(({ path, empty }) => empty && digestKey.test(String(path.at(-1))));
@@ -185,7 +192,7 @@ function digestCandidates({ baselines, digests, keys }: PinRequest): readonly Pi
         ? keys.names.filter((name) => digestKey.test(name) && !Object.hasOwn(map, name)).map((name) => [...path, name])
         : [],
     );
-    for (const path of [...written.map((leaf) => leaf.path), ...absent]) {
+    for (const path of where === 'written' ? written.map((leaf) => leaf.path) : absent) {
       const form = /sha(?:256)?$/i.test(String(path.at(-1))) ? 'hex' : 'digest';
       found.set(formatPath(path), { path, form, tag: '' });
     }

@@ -77,7 +77,7 @@ export type Outcome =
     }
   /** No value moves it: it stands in a template, or is computed there. */
   | { readonly kind: 'uncontrolled'; readonly why: string }
-  /** Values would move it, and helm refuses them; `why` has helm's own words. */
+  /** Values would move it, and helm refuses them (`why` has its own words), or Kubernetes would: they set a label too. */
   | { readonly kind: 'refused'; readonly by: readonly ValuePath[]; readonly why: string }
   /** The renders that were allowed are spent, and no value is known yet. */
   | { readonly kind: 'unknown'; readonly why: string }

@@ -2,6 +2,7 @@ import { registryAsName } from '../../model/target-name.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import { type Candidate, splitAt } from './candidates.ts';
 import type { Refusal, Rendering, ValuePath, Values } from './port.ts';
+import { labelLinesWith } from './sameness.ts';
 import { escapeRegExp, type Sentinels } from './sentinel.ts';
 import type { Spending } from './spending.ts';
 import { formatPath, withSetting } from './tree.ts';
@@ -59,8 +60,28 @@ export async function probe(
   );
   const landings: Landing[] = [];
   const inner = new Map<string, readonly ValuePath[]>();
-  for (const { references } of marked.renders) read(references, candidates, baseline, sentinels, landings, inner);
   const refusals = marked.refusals.map(({ path, why }) => ({ path, why: sentinels.readable(why) }));
+  for (const { references, text } of marked.renders) {
+    const inLabels = new Map<Candidate, string>();
+    for (const line of labelLinesWith(text, sentinels.common))
+      for (const id of sentinels.within(line)) {
+        const candidate = candidates[id];
+        if (candidate !== undefined) inLabels.set(candidate, sentinels.readable(line));
+      }
+    for (const [{ path }, line] of inLabels)
+      refusals.push({ path, why: `it also sets the label "${line}", and Kubernetes takes no such label` });
+    const spoiled = new Set(inLabels.keys());
+    read(
+      references,
+      candidates,
+      baseline,
+      sentinels,
+      (landing) => {
+        if (!spoiled.has(landing.candidate)) landings.push(landing);
+      },
+      inner,
+    );
+  }
   return { landings, refusals, inner };
 }
 
@@ -152,14 +173,14 @@ function read(
   candidates: readonly Candidate[],
   baseline: Baseline,
   sentinels: Sentinels,
-  landings: Landing[],
+  land: (landing: Landing) => void,
   inner: Map<string, readonly ValuePath[]>,
 ): void {
   for (const [found, now] of pairUp(baseline.references, rendered, sentinels)) {
     const leading = sentinels.leading(now.text);
     const candidate = leading && candidates[leading.id];
     if (leading !== undefined && candidate !== undefined) {
-      landings.push({ baseline, found, candidate, rest: sentinels.without(leading.rest) });
+      land({ baseline, found, candidate, rest: sentinels.without(leading.rest) });
       continue;
     }
     const paths = sentinels

@@ -48,8 +48,13 @@ export async function prove(expectation: Expectation, purse: Spending): Promise<
     }
     const masks = new Map([...names].map(([found, name]) => [name, found.text]));
     const comparison = compareRenders(baseline.text, rendering.text, masks, expectation.values, baseline.profile);
-    const isNoise = await noise(comparison.unexplained.concat(comparison.derived), baseline, purse);
-    derived.push(...comparison.derived.filter((each) => !isNoise(each)));
+    const isPart = partsOf(baseline.references);
+    const isNoise = await noise(
+      [...comparison.unexplained, ...comparison.derived.filter((each) => !isPart(each))],
+      baseline,
+      purse,
+    );
+    derived.push(...comparison.derived.filter((each) => !isNoise(each) && !isPart(each)));
     unexplained.push(...comparison.unexplained.filter((each) => !isNoise(each)));
   }
   return { holds: failures.length === 0 && unexplained.length === 0, failures, derived, unexplained, became };
@@ -64,6 +69,15 @@ async function noise(
   if (differences.length === 0) return () => false;
   const again = await purse.render(baseline.values, {});
   return again.kind === 'rendered' ? noiseOf(baseline.text, again.text) : () => false;
+}
+
+/** Whether a line is a part of a reference that an operator puts together: then it is no news that it differs. */
+function partsOf(references: readonly FoundReference[]): (difference: Difference) => boolean {
+  const keys = new Set(
+    references.flatMap(({ place, parts = {} }) => Object.values(parts).map((key) => `${place.template}\0${key}`)),
+  );
+  return ({ template, before, kind }) =>
+    kind === 'value' && keys.has(`${template}\0${before.replace(/^- /, '').split(':')[0] ?? ''}`);
 }
 
 function namesOf(baseline: Baseline, all: ReadonlyMap<Need, string>): ReadonlyMap<FoundReference, string> {

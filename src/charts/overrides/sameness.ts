@@ -46,6 +46,14 @@ interface Change {
   readonly label: boolean;
 }
 
+/** Lines with a text in them that stand in labels or selectors. */
+export function labelLinesWith(rendered: string, text: string): readonly string[] {
+  if (!rendered.includes(text)) return [];
+  return documents(rendered).flatMap(({ lines }) =>
+    lines.filter((line, i) => line.includes(text) && inLabels(lines, i)).map((line) => line.trim()),
+  );
+}
+
 /** Lines that differ between two renders of the same values: names and certificates that the chart makes at random. */
 export function noiseOf(first: string, second: string): (difference: Difference) => boolean {
   const noisy = new Set(changes(documents(first), documents(second)).map(lineKey));

@@ -2,9 +2,9 @@ import type { Digest } from '../../model/digest.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import { type Choice, choiceFor, type Need } from './assign.ts';
 import { type Candidate, candidatesFor, type Stage, stages } from './candidates.ts';
-import { outcomesOf } from './outcomes.ts';
+import { outcomesOf, type RefusedCandidate } from './outcomes.ts';
 import { findPins, type Pins } from './pin.ts';
-import type { Derivation, DeriveRequest, Refusal, Setting, ValuePath, Values } from './port.ts';
+import type { Derivation, DeriveRequest, Setting, ValuePath, Values } from './port.ts';
 import { type Baseline, type Landing, probe } from './probe.ts';
 import { type ProofAndTexts, prove } from './prove.ts';
 import { type Sentinels, sentinels } from './sentinel.ts';
@@ -52,7 +52,7 @@ class OverrideSearch {
   readonly #needs: ReadonlyMap<FoundReference, Need>;
   readonly #tried = new Set<string>();
   readonly #banned = new Set<string>();
-  readonly #refusals = new Map<string, Refusal & { readonly candidate: Candidate }>();
+  readonly #refusals = new Map<string, RefusedCandidate>();
   readonly #inner = new Map<string, readonly ValuePath[]>();
   /** References that nobody wants to be moved, and that a chosen value moves: guesses that are no images. */
   readonly #carried = new Map<FoundReference, string>();
@@ -105,7 +105,7 @@ class OverrideSearch {
       landings.push(...result.landings);
       for (const refusal of result.refusals) {
         const candidate = candidates.find(({ path }) => path === refusal.path);
-        if (candidate !== undefined) this.#refusals.set(formatPath(refusal.path), { ...refusal, candidate });
+        if (candidate !== undefined) this.#refusals.set(formatPath(refusal.path), { ...refusal, candidate, moves: [] });
       }
       for (const [text, paths] of result.inner) this.#inner.set(text, paths);
     }
@@ -127,9 +127,13 @@ class OverrideSearch {
     if (needed.length === 0 || unneeded.some(({ found }) => found.kind !== 'text')) return;
     const choice = choiceFor(candidate, needed, this.#request.prefix);
     if (choice === undefined) return;
-    const { by } = this.#selection();
-    const harmed = needed.some(({ need }) => !choice.serves.has(need) && by.get(need)?.weak === false);
-    if (harmed) return;
+    const harmed = needed.filter(({ need }) => !choice.serves.has(need)).map(({ found }) => found.text);
+    if (harmed.length > 0) {
+      const why = `${harmed.join(', ')} would move along with ${[...choice.serves.keys()].map(({ found }) => found.text).join(', ')}, and to no name of its own`;
+      const moves = needed.map(({ found }) => found.text);
+      this.#refusals.set(formatPath(candidate.path), { path: candidate.path, why, candidate, moves });
+      return;
+    }
     for (const { found, rest } of unneeded) this.#carried.set(found, `${choice.setting.value}${rest}`);
     // What it takes over from earlier choices (a global registry wins over an image's own) is its own from now on.
     const overruled = choice.weak ? this.#choices : this.#choices.map((each) => without(each, choice.serves));

@@ -5,6 +5,8 @@
 export interface Sentinels {
   /** The mark for a candidate (0 to 9999). */
   mark(id: number): string;
+  /** What every mark begins with. */
+  readonly common: string;
   /** The candidate whose mark the text begins with, and the text behind the mark. */
   leading(text: string): { readonly id: number; readonly rest: string } | undefined;
   /** Candidates whose marks stand in the text, in order. */
@@ -28,9 +30,10 @@ export function sentinels(prefix: string, taken: readonly string[]): Sentinels {
   const anywhere = new RegExp(`${start}s${salt}(\\d{4})179`, 'g');
   const first = new RegExp(`^${start}s${salt}(\\d{4})179`);
   const removable = new RegExp(`${start}s${salt}\\d{4}179/?`, 'g');
-  const hex = new RegExp(`${salt}(\\d{4})179(?:${salt}\\1179){5}f{4}`, 'g');
+  const hex = new RegExp(`${salt}(?<id>\\d{4})179(?:${salt}\\k<id>179){5}f{4}`, 'g');
   return {
     mark: (id) => `${prefix}s${number(id)}`,
+    common: `${prefix}s${salt}`,
     leading: (text) => {
       const match = first.exec(text);
       return match === null ? undefined : { id: Number(match[1]), rest: text.slice(match[0].length) };

@@ -23,7 +23,7 @@ export function templateKeys(templates: ChartInside['templates']): TemplateKeys 
   };
   for (const { at, text } of templates) {
     for (const action of text.matchAll(/\{\{(.*?)\}\}/gs)) {
-      const inner = action[1] ?? '';
+      const inner = withoutParentheses(action[1] ?? '');
       for (const match of inner.matchAll(valuesPath)) add([...at, ...(match[1] ?? '').slice(1).split('.')]);
       for (const match of inner.matchAll(globalPath)) add((match[1] ?? '').split('.'));
       for (const match of inner.matchAll(indexed))
@@ -33,4 +33,10 @@ export function templateKeys(templates: ChartInside['templates']): TemplateKeys 
     }
   }
   return { paths: [...paths.values()], names: [...names] };
+}
+
+/** `(.Values.global).imageRegistry` and `((.Values.a).b).c` guard against missing maps and read the same paths. */
+function withoutParentheses(action: string): string {
+  const plain = action.replaceAll(/\(\s*(\$?\.Values(?:\.\w+)*)\s*\)/g, '$1');
+  return plain === action ? plain : withoutParentheses(plain);
 }
