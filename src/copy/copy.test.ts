@@ -284,6 +284,43 @@ describe('copyArtifacts', () => {
     expect(broken).toBe(0);
   });
 
+  it('asks for the tags of one repository together, where the target can tell', async () => {
+    const source = memoryStore('source');
+    const target = memoryStore('target');
+    for (const tag of ['1', '2', '3']) await putImage(source, 'app', tag, [randomBytes(1_000)]);
+    const asked: string[] = [];
+    const listing = spy(target);
+    const store: WriteStore = {
+      ...listing.store,
+      tagDigests: async (repository, tags, signal) => {
+        asked.push(`${repository} ${tags.join(' ')}`);
+        const present = await target.listTags(repository, signal).catch(() => []);
+        const wanted = tags.filter((tag) => present.includes(tag));
+        return new Map(
+          await Promise.all(
+            wanted.map(async (tag) => [tag, (await target.resolve(repository, tag, signal)).digest] as const),
+          ),
+        );
+      },
+    };
+    const requests = ['1', '2', '3'].map((tag): CopyRequest => ({
+      artifact: `app:${tag}`,
+      source: { store: source, repository: 'app', reference: tag },
+      targets: [{ store, repository: 'mirror/app', reference: tag }],
+      platforms: 'all',
+    }));
+    const kinds = async (): Promise<readonly string[]> =>
+      (await copyArtifacts(requests, options())).outcomes.map(({ kind }) => kind);
+    expect(await kinds()).toEqual(['copied', 'copied', 'copied']);
+    await putImage(source, 'app', '2', [randomBytes(1_000)]);
+    expect(await kinds()).toEqual(['unchanged', 'copied', 'unchanged']);
+    listing.calls.length = 0;
+    asked.length = 0;
+    expect(await kinds()).toEqual(['unchanged', 'unchanged', 'unchanged']);
+    expect(asked).toEqual(['mirror/app 1 2 3']);
+    expect(listing.calls).toEqual([]);
+  });
+
   it('reports one failed image with side and reference, and copies the others', async () => {
     const inner = await sources(3);
     const source = spy(inner, {

@@ -75,7 +75,7 @@ export async function copyArtifacts(requests: readonly CopyRequest[], options: C
 
 async function copyAll(requests: readonly CopyRequest[], run: Run): Promise<readonly Outcome[]> {
   const { options } = run;
-  const preparer = createPreparer(options);
+  const preparer = createPreparer(requests, options);
   const lookup = pLimit(options.lookups ?? 48);
   const finish = (outcome: Outcome): Outcome => {
     options.counters.artifactsDone += 1;

@@ -58,8 +58,10 @@ export interface Preparer {
   prepare(request: CopyRequest): Promise<Prepared>;
 }
 
-export function createPreparer(options: CopyOptions): Preparer {
+export function createPreparer(requests: readonly CopyRequest[], options: CopyOptions): Preparer {
   const { signal } = options;
+  const wantedTags = tagsByRepository(requests);
+  const listings = storeMemo<ReadonlyMap<string, Digest> | undefined>();
   const graphs = storeMemo<ManifestNode>();
   const repositories = storeMemo<'created' | 'existing'>();
   const tags = storeMemo<ReadonlySet<string> | undefined>();
@@ -106,17 +108,34 @@ export function createPreparer(options: CopyOptions): Preparer {
     return { digest: root.cutFrom ?? root.content.descriptor.digest, root };
   };
 
+  /** Several tags of one repository are asked for together, where the store can. */
+  const listedTags = ({
+    store,
+    repository,
+    reference,
+  }: TargetPlace): Promise<ReadonlyMap<string, Digest> | undefined> => {
+    const tags = wantedTags.get(store)?.get(repository);
+    if (store.tagDigests === undefined || tags === undefined || tags.size < 2 || !tags.has(reference))
+      return Promise.resolve(undefined);
+    return listings.get(store, repository, async () => store.tagDigests?.(repository, [...tags], signal));
+  };
+
   /** What the target's reference names now; `undefined` when nothing. */
   const current = async (
     place: TargetPlace,
     platforms: CopyRequest['platforms'],
   ): Promise<CurrentTarget | undefined> => {
     try {
-      if (platforms === 'all')
-        return {
-          digest: (await place.store.resolve(place.repository, place.reference, signal)).digest,
-          cutFrom: undefined,
-        };
+      if (platforms === 'all') {
+        const listed = await listedTags(place);
+        if (listed === undefined)
+          return {
+            digest: (await place.store.resolve(place.repository, place.reference, signal)).digest,
+            cutFrom: undefined,
+          };
+        const digest = listed.get(place.reference);
+        return digest === undefined ? undefined : { digest, cutFrom: undefined };
+      }
       // A subset is recognised by what its index says it was cut from: one request, and none for the source's manifest.
       const content = await place.store.readManifest(place.repository, place.reference, signal);
       if (!isIndexType(content.descriptor.mediaType)) return { digest: content.descriptor.digest, cutFrom: undefined };
@@ -305,6 +324,18 @@ export function createPreparer(options: CopyOptions): Preparer {
       return graphOf(store, repository, (await store.resolve(repository, reference, signal)).digest, request.platforms);
     }
   }
+}
+
+/** The tags of each target repository that a run is about. */
+function tagsByRepository(requests: readonly CopyRequest[]): ReadonlyMap<WriteStore, Map<string, Set<string>>> {
+  const stores = new Map<WriteStore, Map<string, Set<string>>>();
+  for (const { store, repository, reference } of requests.flatMap((request) => request.targets)) {
+    if (isDigest(reference)) continue;
+    const repositories = stores.get(store) ?? new Map<string, Set<string>>();
+    stores.set(store, repositories);
+    repositories.set(repository, (repositories.get(repository) ?? new Set()).add(reference));
+  }
+  return stores;
 }
 
 interface CurrentTarget {

@@ -91,6 +91,16 @@ export interface WriteStore extends ReadStore {
    */
   writeManifest(repository: string, reference: string, content: ManifestContent, signal: AbortSignal): Promise<void>;
 
+  /**
+   * What tags name now, asked for many at once, where the store can do that in fewer requests than one each;
+   * `undefined` when it cannot tell. A tag that is not in the answer names nothing.
+   */
+  tagDigests?(
+    repository: string,
+    tags: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, Digest> | undefined>;
+
   /** Whether `missingBlobs` asks about many blobs in one request. Where not, an attempt to mount tells as much as a HEAD and is half of the upload. */
   readonly batchedExistence?: boolean;
 

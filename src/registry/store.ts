@@ -58,6 +58,7 @@ export function registryStore(transport: Transport, host: string, options: Regis
     },
     ensureRepository: async (repository, signal) => (await control?.ensureRepository(repository, signal)) ?? 'existing',
     missingBlobs,
+    ...(control?.tagDigests === undefined ? {} : { tagDigests: control.tagDigests.bind(control) }),
     startUpload: (repository, digest, from, signal) => startUpload(client, repository, digest, from, signal),
     finishUpload: (session, descriptor, body, signal) => finishUpload(client, session, descriptor, body, signal),
     async writeManifest(repository, reference, content, signal) {
