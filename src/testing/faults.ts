@@ -10,6 +10,7 @@ import { requestClasses, type RequestFacts } from './request-log.ts';
  * - `truncate`: the answer ends after `bytes`; `honest` announces the short length, so that only size and digest tell
  * - `extend`: `bytes` more than there are · `corrupt`: one byte is flipped · `content-length`: announced wrong by `delta`
  * - `corrupt-request`: one byte of the request's body is flipped on its way to the server, which so refuses its digest
+ * - `ignore-range`: the whole is sent where a part was asked for
  * - `other-digest`: the answer's Docker-Content-Digest names something else
  * - `stall`: nothing moves for a while, before the answer or after `bytes` of its body
  * - `location`: the form of the upload's Location header
@@ -34,6 +35,7 @@ const JsonAction = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('extend'), bytes: z.number() }),
   z.strictObject({ kind: z.literal('corrupt'), offset: z.number().optional() }),
   z.strictObject({ kind: z.literal('corrupt-request'), offset: z.number().optional() }),
+  z.strictObject({ kind: z.literal('ignore-range') }),
   z.strictObject({ kind: z.literal('other-digest') }),
   z.strictObject({ kind: z.literal('content-length'), delta: z.number() }),
   z.strictObject({ kind: z.literal('stall'), milliseconds: z.number(), bytes: z.number().optional() }),

@@ -3,10 +3,11 @@ import type { Answer } from './answer.ts';
 import type { FaultAction } from './faults.ts';
 import type { Exchange, HttpHost } from './http-host.ts';
 import type { RegistryContext } from './registry-context.ts';
-import type { RequestFacts } from './request-log.ts';
 
 /** Faults that strike before a request is handled. */
-export async function inflictBefore(context: RegistryContext, fault: FaultAction, facts: RequestFacts): Promise<void> {
+export async function inflictBefore(context: RegistryContext, fault: FaultAction, exchange: Exchange): Promise<void> {
+  const facts = exchange.entry;
+  if (fault.kind === 'ignore-range') delete exchange.headers.range;
   if (fault.kind === 'expire-tokens') context.auth.expireTokens();
   if (fault.kind === 'drop-blob' && fault.when === 'before') dropBlob(context, facts.repository, facts.reference);
 }

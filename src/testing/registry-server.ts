@@ -112,7 +112,7 @@ export async function startRegistryServer(options: RegistryServerOptions): Promi
       if (rates.get(exchange.entry.class)?.() === false) throw throttled(exchange);
       return exchange.entry.class === 'api' ? answerApi(context, exchange) : answerRegistry(context, exchange);
     },
-    beforeHandling: async (fault, exchange) => inflictBefore(contextNow(), fault, exchange.entry),
+    beforeHandling: async (fault, exchange) => inflictBefore(contextNow(), fault, exchange),
     afterHandling: async (fault, exchange, answer) =>
       inflictAfter(contextNow(), storage, main, fault, exchange, answer),
   });
