@@ -28,6 +28,8 @@ export interface BenchSettings {
 }
 
 const warmUpImages = 200;
+/** Tells whose a folder is, should one be left by a benchmark that was killed. */
+const folderPrefix = `image-replication-bench-${process.pid}-`;
 
 export interface BenchWatcher {
   note(text: string): void;
@@ -113,7 +115,7 @@ async function withStage(
   watcher: BenchWatcher,
   work: (stage: Stage, targetFolder: string) => Promise<void>,
 ): Promise<void> {
-  const disk = await mkdtemp(join(tmpdir(), 'image-replication-bench-'));
+  const disk = await mkdtemp(join(tmpdir(), folderPrefix));
   const bytes = corpusBytes(plan);
   const memory = await memoryFolder(bytes);
   try {
@@ -165,7 +167,7 @@ function corpusBytes(plan: CorpusPlan): number {
 async function memoryFolder(bytes: number): Promise<string | undefined> {
   try {
     const { bavail, bsize } = await statfs('/dev/shm');
-    return bavail * bsize > bytes * 1.5 ? await mkdtemp('/dev/shm/image-replication-bench-') : undefined;
+    return bavail * bsize > bytes * 1.5 ? await mkdtemp(join('/dev/shm', folderPrefix)) : undefined;
   } catch {
     return undefined;
   }
