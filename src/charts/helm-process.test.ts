@@ -2,8 +2,8 @@ import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { helmTemplate } from './helm.ts';
 import { runHelm, withHelmHome } from './helm-process.ts';
+import { renderChart } from './render/render-chart.ts';
 import { calm } from './test-support.ts';
 
 describe('running helm', () => {
@@ -82,10 +82,10 @@ describe('running helm', () => {
     const path = await program(
       'echo "WARNING: noise" >&2; echo "Error: execution error at (x/values.yaml:1): need clusterName" >&2; exit 1',
     );
-    const options = { chart: folder, releaseName: 'x', namespace: 'ns', kubeVersion: '1.34', signal: calm() };
-    await expect(helmTemplate({ path, version: '3.20.0' }, options)).rejects.toMatchObject({
-      code: 'configuration',
-      message: 'helm cannot render the chart: execution error at (x/values.yaml:1): need clusterName',
+    const request = { chart: folder, kubeVersion: '1.34', signal: calm() };
+    await expect(renderChart({ path, version: '3.20.0' }, request)).resolves.toMatchObject({
+      kind: 'refused',
+      refusal: { kind: 'fail', message: 'execution error at (x/values.yaml:1): need clusterName' },
     });
   });
 });

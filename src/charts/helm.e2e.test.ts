@@ -15,9 +15,10 @@ import { silentReporter } from '../report/events.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
 import { readChart } from './chart.ts';
 import { chartFetcher } from './fetch.ts';
-import { ensureHelm, helmTemplate, helmVersion } from './helm.ts';
+import { ensureHelm, helmVersion } from './helm.ts';
 import { parseHelmYaml } from './helm-yaml.ts';
 import { type ChartPackage, packageChart } from './package.ts';
+import { renderChart } from './render/render-chart.ts';
 import { chartAtTarget } from './target.ts';
 import { calm, chartOf, downloadsWith, serveFiles, sha256Hex, tgzOf } from './test-support.ts';
 
@@ -139,43 +140,9 @@ text: |
 `;
       const helmReads = { path: helmPath, version: await helmVersion(helmPath, calm()) };
       const chart = chartOf('v', '1.0.0', { 'values.yaml': text, 'templates/pod.yaml': 'v: {{ .Values | toJson }}\n' });
-      const render = await helmTemplate(helmReads, {
-        chart,
-        releaseName: 'x',
-        namespace: 'n',
-        kubeVersion: '1.34',
-        signal: calm(),
-      });
+      const outcome = await renderChart(helmReads, { chart, kubeVersion: '1.34', signal: calm() });
+      const render = outcome.kind === 'rendered' ? outcome.text : '';
       expect(parseHelmYaml(text, 'values')).toEqual(JSON.parse(render.slice(render.indexOf('v: ') + 3)));
-    });
-
-    it('are rendered for a cluster that it is told about, with values', async () => {
-      const template =
-        'a: {{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.APIVersions.Has "x.example/v1" }} {{ .Release.Namespace }} {{ required "need name" .Values.name }} {{ .Values.more }}\n';
-      const chart = chartOf('caps', '1.0.0', {
-        'templates/pod.yaml': template,
-        'crds/crd.yaml': 'kind: CustomResourceDefinition\nmetadata: {name: c}\n',
-      });
-      const helm = { path: helmPath, version: await helmVersion(helmPath, calm()) };
-      const base = { chart, releaseName: 'x', namespace: 'ns1', kubeVersion: '1.31.2', signal: calm() };
-      await writeFile(join(folder, 'values.yaml'), 'name: from-file\nmore: from-file\n');
-      const rendered = await helmTemplate(helm, {
-        ...base,
-        apiVersions: ['x.example/v1'],
-        valuesFiles: [join(folder, 'values.yaml')],
-        values: [{ more: 'from-object' }],
-      });
-      expect(rendered).toContain('a: v1.31.2 true ns1 from-file from-object');
-      expect(rendered).not.toContain('CustomResourceDefinition');
-      const withCrds = await helmTemplate(helm, { ...base, values: [{ name: 'n' }], includeCrds: true });
-      expect(withCrds).toContain('CustomResourceDefinition');
-      await expect(helmTemplate(helm, base)).rejects.toMatchObject({
-        code: 'configuration',
-        message: expect.stringContaining('need name') as string,
-      });
-      await expect(
-        helmTemplate(helm, { ...base, values: [{ name: 'x'.repeat(5000) }], maxOutputBytes: 1000 }),
-      ).rejects.toMatchObject({ code: 'refused' });
     });
 
     it('are worked on by it, found on the path or fetched as an archive', async () => {

@@ -1,4 +1,4 @@
-import { access, constants, writeFile } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import semver from 'semver';
 import { ReplicationError } from '../model/errors.ts';
@@ -82,78 +82,4 @@ export async function helmVersion(path: string, signal: AbortSignal): Promise<st
   if (exit.code === 0 && match !== null) return `${match[1] ?? '0'}.${match[2] ?? '0'}.${match[3] ?? '0'}`;
   const answer = (exit.stderr || exit.stdout).trim().slice(0, 200);
   throw new ReplicationError('unsupported', `${path} does not say its helm version: ${answer}`);
-}
-
-export interface HelmTemplateOptions {
-  /** Path of a chart folder or archive, or the archive itself. */
-  readonly chart: string | Uint8Array;
-  readonly releaseName: string;
-  readonly namespace: string;
-  /** Kubernetes version to render for, such as `1.34` or `1.34.0`. */
-  readonly kubeVersion: string;
-  /** Further API versions that templates may ask for (`.Capabilities.APIVersions`). */
-  readonly apiVersions?: readonly string[];
-  /** Values files, later ones win. */
-  readonly valuesFiles?: readonly string[];
-  /** Values merged after the files, in order. */
-  readonly values?: readonly Readonly<Record<string, unknown>>[];
-  readonly includeCrds?: boolean;
-  /** Default 120 s. */
-  readonly timeoutMs?: number;
-  /** Default 64 MiB. */
-  readonly maxOutputBytes?: number;
-  readonly signal: AbortSignal;
-}
-
-/**
- * Renders a chart as `helm template` does, hooks and tests included, in a sandboxed environment (helm-process.ts).
- * @returns the manifests as one YAML stream with `# Source:` comments
- * @throws ReplicationError `configuration` with helm's own words when the chart refuses its values or the version,
- *   `refused` at the time or output limit, `cancelled`
- */
-export async function helmTemplate(helm: Helm, options: HelmTemplateOptions): Promise<string> {
-  return withHelmHome(async (home) => {
-    const chart = typeof options.chart === 'string' ? options.chart : join(home, 'chart.tgz');
-    if (typeof options.chart !== 'string') await writeFile(chart, options.chart, { mode: 0o600 });
-    const files = [...(options.valuesFiles ?? [])];
-    for (const [number, values] of (options.values ?? []).entries()) {
-      const file = join(home, `values-${number}.json`);
-      await writeFile(file, JSON.stringify(values), { mode: 0o600 });
-      files.push(file);
-    }
-    const args = [
-      'template',
-      options.releaseName,
-      chart,
-      `--namespace=${options.namespace}`,
-      `--kube-version=${options.kubeVersion}`,
-      ...(options.apiVersions ?? []).map((version) => `--api-versions=${version}`),
-      ...files.flatMap((file) => ['--values', file]),
-      ...(options.includeCrds === true ? ['--include-crds'] : []),
-    ];
-    const exit = await runHelm(helm.path, {
-      args,
-      timeoutMs: options.timeoutMs ?? 120_000,
-      maxOutputBytes: options.maxOutputBytes ?? 64 * 1024 * 1024,
-      signal: options.signal,
-      home,
-    });
-    if (exit.code === 0) return exit.stdout;
-    throw new ReplicationError('configuration', `helm cannot render the chart: ${reasonOf(exit.stderr, home)}`, {
-      remedy: 'give the values that the chart asks for under "values" of its entry in the data file',
-    });
-  });
-}
-
-/** What helm said, without its warnings, advice and our temporary paths; at most 2,000 characters. */
-function reasonOf(stderr: string, home: string): string {
-  const said = stderr
-    .replaceAll(`${home}/`, '')
-    .split('\n')
-    .filter(
-      (line) => line.trim() !== '' && !/^(?:WARNING:|walk\.go|coalesce\.go|Use --debug flag|level=WARN)/.test(line),
-    )
-    .join('\n')
-    .replace(/^Error: /, '');
-  return said === '' ? 'it gave no reason' : said.slice(0, 2000);
 }

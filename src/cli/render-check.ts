@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Helm } from '../charts/helm.ts';
-import { helmTemplate } from '../charts/helm.ts';
-import { type RenderedReference, typedReferences } from '../charts/references.ts';
-import { isReplicationError, toReplicationError } from '../model/errors.ts';
+import { discover } from '../charts/discovery/discover.ts';
+import type { FoundReference } from '../charts/discovery/found.ts';
+import { renderChart } from '../charts/render/render-chart.ts';
+import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { PlannedChart } from '../model/plan.ts';
 import type { DataFileSet } from '../sources/eks/data-files.ts';
 import { archiveOf, type Sources } from './eks-plan.ts';
@@ -32,7 +33,7 @@ export async function checkRenders(
           const outside = await outsideReferences(session, helm, files, sources, chart, prefix);
           for (const [reference, place] of outside) {
             warn(
-              `chart ${chart.name} ${chart.version}: still pulls ${reference} (${place.object} ${place.path}, ${place.template}): no declared path re-points it`,
+              `chart ${chart.name} ${chart.version}: still pulls ${reference} (${placeText(place)}): no declared path re-points it`,
             );
           }
           return outside.size;
@@ -54,25 +55,34 @@ async function outsideReferences(
   sources: Sources,
   chart: PlannedChart,
   prefix: string,
-): Promise<ReadonlyMap<string, RenderedReference>> {
+): Promise<ReadonlyMap<string, FoundReference['place']>> {
   const entry = files.charts.get(chart.key);
   const { archive } = await archiveOf(sources, files, chart, session.signal);
-  const outside = new Map<string, RenderedReference>();
+  const outside = new Map<string, FoundReference['place']>();
   // Values of profiles are those under which the chart is used; without any, the chart's own.
   const profiles = entry === undefined || entry.profiles.size === 0 ? [{}] : [...entry.profiles.values()];
   for (const profile of profiles) {
-    const rendered = await helmTemplate(helm, {
+    const outcome = await renderChart(helm, {
       chart: archive,
       releaseName: chart.key.replaceAll('_', '-').toLowerCase(),
-      // Some charts refuse the namespace "default" (nvidia-device-plugin 0.17: templates/validation.yml).
-      namespace: 'image-replication',
       kubeVersion: files.eksVersion,
       apiVersions: [...files.apiVersions, ...(entry?.apiVersions ?? [])],
       values: [profile, chart.values],
       signal: session.signal,
     });
-    for (const found of typedReferences(rendered))
-      if (!found.reference.startsWith(prefix)) outside.set(found.reference, found);
+    if (outcome.kind === 'refused') {
+      throw new ReplicationError('configuration', `helm cannot render the chart: ${outcome.refusal.message}`, {
+        remedy: 'give the values that the chart asks for under "values" of its entry in the data file',
+      });
+    }
+    for (const { kind, text, place } of discover(outcome.text).references)
+      if (kind === 'typed' && !text.startsWith(prefix)) outside.set(text, place);
   }
   return outside;
+}
+
+/** `Deployment/web spec.containers[0].image, web/templates/deployment.yaml`. */
+function placeText({ object, path, template }: FoundReference['place']): string {
+  const field = path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i > 0 ? '.' : ''}${key}`)).join('');
+  return `${object.kind}/${object.name} ${field}, ${template}`;
 }
