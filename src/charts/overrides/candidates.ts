@@ -27,7 +27,7 @@ const nameKey = /image|regist|repositor|^repo$|^hub$|^name$|mirror|override|^hos
 /** Keys that may stand beside an image's parts without being written there. */
 const sibling = /regist|repositor|^repo$|override|^image(?:name|ref|url)?$/i;
 /** Keys beside an image's name that are no name. */
-const otherKey = /tag|version|digest|sha(?:256)?$|pull|policy|secret|enabled/i;
+const otherKey = /tag|version|digest|sha(?:256)?$|pull|policy|secret|enabled|nameoverride/i;
 
 export interface Search {
   /** What the chart's templates read. */

@@ -352,6 +352,17 @@ describeWith(['helm4'], 'overrides of one chart', () => {
     expect(derived.proof.holds).toBe(true);
   });
 
+  it('pins a whole name', async () => {
+    const derived = await derive(
+      chart({ 'values.yaml': 'image: quay.io/team/a:1\n', 'templates/pod.yaml': pod('{{ .Values.image }}') }),
+      { pin },
+    );
+    const image = `${prefix}quay.io/team/a:1@${pin('quay.io/team/a:1')}`;
+    expect(derived.values).toEqual({ image });
+    expect(derived.settings).toHaveLength(1);
+    expect(derived.references[0]?.outcome).toEqual({ kind: 'repointed', target: image, by: [['image']], pinned: true });
+  });
+
   it('gives the same with helm 3', async () => {
     const archive = chart({
       'values.yaml': 'image: {registry: quay.io, repository: team/web, tag: v1.2.0}\n',

@@ -55,7 +55,7 @@ function outcomeOf(found: FoundReference, findings: Findings): Outcome {
   return {
     kind: 'repointed',
     target,
-    by: [choice.setting.path, ...pins],
+    by: [...new Set([choice.setting.path, ...pins])],
     pinned: pins.length > 0 || found.text.includes('@'),
   };
 }

@@ -15,6 +15,8 @@ export interface PinRequest {
   readonly overrides: Values;
   readonly names: ReadonlyMap<Need, string>;
   readonly digests: ReadonlyMap<Need, Digest>;
+  /** Overrides that are whole names already. */
+  readonly wholes: readonly Setting[];
   readonly keys: TemplateKeys;
   readonly sentinels: Sentinels;
 }
@@ -26,11 +28,11 @@ export interface Pins {
   readonly by: ReadonlyMap<Need, readonly ValuePath[]>;
 }
 
-/** A value that takes a digest, and how: whole, as hex digits alone (grafana's `sha`), or behind the tag. */
+/** A value that takes a digest, and how: whole, as hex digits alone (grafana's `sha`), behind the tag, or behind the whole name. */
 interface PinCandidate {
   readonly path: ValuePath;
-  readonly form: 'digest' | 'hex' | 'tag';
-  /** For `tag`: the text before the `@`. */
+  readonly form: 'digest' | 'hex' | 'tag' | 'image';
+  /** For `tag` and `image`: the text before the `@`. */
   readonly tag: string;
 }
 
@@ -44,7 +46,7 @@ export async function findPins(request: PinRequest, purse: Spending): Promise<Pi
     const misread = await found.attempt(digestCandidates(request, found.open(), where));
     if (misread.length > 0) await found.attempt(misread);
   }
-  await found.attempt(tagCandidates(request, found.open()));
+  await found.attempt([...wholeCandidates(request), ...tagCandidates(request, found.open())]);
   return found.pins();
 }
 
@@ -78,7 +80,7 @@ class PinSearch {
     for (const baseline of isDone ? [] : baselines) {
       const marked = candidates.map(({ path, form, tag }, id) => {
         const mark = sentinels.markHex(id);
-        return { path, mark, value: form === 'hex' ? mark : `${form === 'tag' ? `${tag}@` : ''}sha256:${mark}` };
+        return { path, mark, value: form === 'hex' ? mark : `${tag === '' ? '' : `${tag}@`}sha256:${mark}` };
       });
       const { renders } = await renderMarked({ candidates: marked, baseline, overrides }, this.#purse);
       for (const { text, references } of renders) {
@@ -126,9 +128,9 @@ class PinSearch {
     );
     if (!fits) return;
     const value =
-      candidate.form === 'hex' ? digestHex(digest) : `${candidate.form === 'tag' ? `${candidate.tag}@` : ''}${digest}`;
+      candidate.form === 'hex' ? digestHex(digest) : `${candidate.tag === '' ? '' : `${candidate.tag}@`}${digest}`;
     const tree = this.#request.baselines[0]?.tree ?? {};
-    const role = candidate.form === 'tag' ? 'tag' : 'digest';
+    const role = candidate.form === 'hex' ? 'digest' : candidate.form;
     const insideList = candidate.path.some((key) => typeof key === 'number');
     this.#settings.push({ path: candidate.path, role, before: valueAt(tree, candidate.path), value, insideList });
     for (const [need, text] of uses) {
@@ -207,6 +209,10 @@ function showsImage(map: Values, texts: readonly string[]): boolean {
       textOf(value).length > 2 &&
       texts.some((text) => text.includes(textOf(value))),
   );
+}
+
+function wholeCandidates({ wholes }: PinRequest): readonly PinCandidate[] {
+  return wholes.map(({ path, value }) => ({ path, form: 'image', tag: value }));
 }
 
 /** Tags as they are written, and open ones beside a name that a reference shows. */

@@ -175,11 +175,15 @@ class OverrideSearch {
     }
     const names = namesOf(selection);
     const overrides = this.#overrides(selection, noPins);
+    const wholes = selection.choices
+      .map(({ setting }) => setting)
+      .filter(({ role, value }) => role === 'image' && [...names.values()].includes(value));
     const request = {
       baselines: this.#baselines,
       overrides,
       names,
       digests,
+      wholes,
       keys: this.#keys,
       sentinels: this.#sentinels,
     };
@@ -232,7 +236,10 @@ function namesOf({ by }: Selection): ReadonlyMap<Need, string> {
 }
 
 function settingsOf({ choices }: Selection, pins: Pins): readonly Setting[] {
-  return [...choices.map(({ setting }) => setting), ...pins.settings];
+  // A whole name that is pinned takes the place of the one that is not.
+  const pinned = new Set(pins.settings.map(({ path }) => formatPath(path)));
+  const rest = choices.map(({ setting }) => setting).filter(({ path }) => !pinned.has(formatPath(path)));
+  return [...rest, ...pins.settings];
 }
 
 function needsOf(
