@@ -101,6 +101,28 @@ describe('reading', () => {
     expect([readsOf(plain, largest(streamed)), readsOf(redirecting, largest(moved))]).toEqual([2, 2]);
   });
 
+  it.each(faults)('F3 a large blob that is %s and needed by two repositories', async (_name, fault) => {
+    const world = await testWorld();
+    const source = await world.registry();
+    const target = await world.registry({ mounting: false }, { mounting: 'never' });
+    const image = await largeImage('app');
+    await source.server.putImage('app', '1', image);
+    const request = copyOf(source, target);
+    const twice = {
+      ...request,
+      targets: [...request.targets, ...copyOf(source, target, 'again').targets],
+    };
+    source.server.fail({ class: 'blob-get', reference: largest(image), fault });
+    const { outcomes } = await world.copy([twice]);
+    expect(failuresOf(outcomes)).toEqual([]);
+    expect(source.server.faults.pending).toBe(0);
+    for (const repository of ['mirror/app', 'mirror/again']) await expectHeld(target, image, repository);
+    const reads = source.server.requests.count(
+      (entry) => entry.class === 'blob-get' && entry.reference === largest(image),
+    );
+    expect(reads).toBe(2);
+  });
+
   it.each(faults.filter(([name]) => ['cut off', 'announced too long', 'stalled'].includes(name)))(
     'a manifest that is %s',
     async (_name, fault) => {
