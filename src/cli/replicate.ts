@@ -1,5 +1,6 @@
 import { chartAtTarget } from '../charts/target.ts';
 import { copyArtifacts } from '../copy/copy.ts';
+import { addSpent } from '../copy/spent.ts';
 import { type CopyRequest, placeName } from '../copy/request.ts';
 import { type Expectation, type Mismatch, verifyArtifacts } from '../copy/verify.ts';
 import type { Digest } from '../model/digest.ts';
@@ -137,6 +138,7 @@ function addTotals(a: Totals, b: Totals): Totals {
     blobsWritten: a.blobsWritten + b.blobsWritten,
     blobsMounted: a.blobsMounted + b.blobsMounted,
     manifestsWritten: a.manifestsWritten + b.manifestsWritten,
+    spent: addSpent(a.spent, b.spent),
     seconds: a.seconds + b.seconds,
   };
 }

@@ -86,7 +86,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const transport = createTransport({
     network,
     reporter,
-    counters: { ...newProgressCounters(), throttled: counters.throttled },
+    counters: { ...newProgressCounters(), throttled: counters.throttled, busy: counters.busy },
     mask,
   });
   const stop = stopper();

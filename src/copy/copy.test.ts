@@ -294,7 +294,7 @@ describe('copyArtifacts', () => {
       ...listing.store,
       tagDigests: async (repository, tags, signal) => {
         asked.push(`${repository} ${tags.join(' ')}`);
-        const present = await target.listTags(repository, signal).catch(() => []);
+        const present = await target.listTags(repository, signal).catch((): readonly string[] => []);
         const wanted = tags.filter((tag) => present.includes(tag));
         return new Map(
           await Promise.all(

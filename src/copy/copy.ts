@@ -17,6 +17,7 @@ import {
 } from './prepare.ts';
 import { type CopyOptions, type CopyRequest, placeName } from './request.ts';
 import { createSlots } from './slots.ts';
+import { watchTime } from './spent.ts';
 import { createSpool } from './spool.ts';
 
 interface Run {
@@ -33,6 +34,7 @@ interface Run {
 export async function copyArtifacts(requests: readonly CopyRequest[], options: CopyOptions): Promise<CopyResult> {
   const started = performance.now();
   const { counters, reporter } = options;
+  const spent = watchTime(counters);
   const readBefore = counters.readBytes;
   const writtenBefore = counters.writtenBytes;
   counters.artifactsTotal += requests.length;
@@ -66,6 +68,7 @@ export async function copyArtifacts(requests: readonly CopyRequest[], options: C
         bytesRead: counters.readBytes - readBefore,
         bytesWritten: counters.writtenBytes - writtenBefore,
         seconds: (performance.now() - started) / 1000,
+        spent: spent(),
       },
     };
   } finally {

@@ -59,6 +59,19 @@ export interface Totals {
   readonly blobsMounted: number;
   readonly manifestsWritten: number;
   readonly seconds: number;
+  readonly spent: Spent;
+}
+
+/**
+ * Where the time went, in seconds of the clock: while blobs were read, while blobs and manifests were written, while requests
+ * waited for a rate limit (the host where most waited). These overlap. `cpu`: seconds of processor time of the process.
+ */
+export interface Spent {
+  readonly reading: number;
+  readonly writing: number;
+  readonly limited: number;
+  readonly limitedBy: string | undefined;
+  readonly cpu: number;
 }
 
 /** What a copy run did: outcomes in plan order, and notices about things that could not come along (refused referrers, foreign layers). */

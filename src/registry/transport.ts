@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { ReplicationError } from '../model/errors.ts';
 import type { NetworkSettings } from '../model/network.ts';
 import { SecretMask } from '../model/secrets.ts';
+import { BusyTime } from '../report/busy-time.ts';
 import type { ProgressCounters, Reporter } from '../report/events.ts';
 import { cancellation } from './cancelled.ts';
 import { openConnections } from './connections.ts';
@@ -182,7 +183,12 @@ class HttpTransport implements Transport {
   }
 
   async #attempt(request: TransportRequest, pacer: Pacer, ticket: Ticket, leftMs: number): Promise<Attempt> {
-    const release = once(() => pacer.release(ticket));
+    const busy = this.#busyTime(request.requestClass);
+    busy?.begin(performance.now());
+    const release = once(() => {
+      busy?.end(performance.now());
+      pacer.release(ticket);
+    });
     try {
       const answer = await this.#exchange(request, release, leftMs);
       this.#down.delete(request.url.origin);
@@ -299,11 +305,27 @@ class HttpTransport implements Transport {
       clock: this.#clock,
       onWaiting: (count) => {
         counters?.throttled.set(host, Math.max(0, (counters.throttled.get(host) ?? 0) + count - waiting));
+        this.#limitedBy(host);
         waiting = count;
       },
     });
     this.#pacers.set(key, pacer);
     return pacer;
+  }
+
+  #busyTime(requestClass: RequestClass): BusyTime | undefined {
+    const busy = this.#options.counters?.busy;
+    if (requestClass === 'blob-get') return busy?.reading;
+    const writes = requestClass === 'blob-put' || requestClass === 'manifest-put' || requestClass === 'upload-post';
+    return writes ? busy?.writing : undefined;
+  }
+
+  #limitedBy(host: string): void {
+    const { counters } = this.#options;
+    if (counters === undefined) return;
+    let time = counters.busy.limited.get(host);
+    if (time === undefined) counters.busy.limited.set(host, (time = new BusyTime()));
+    time.set((counters.throttled.get(host) ?? 0) > 0, performance.now());
   }
 
   #maskProxy(proxy: string | undefined): void {

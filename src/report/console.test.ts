@@ -55,6 +55,7 @@ const totals: Totals = {
   blobsWritten: 3,
   blobsMounted: 1,
   manifestsWritten: 4,
+  spent: { reading: 1.5, writing: 2, limited: 1, limitedBy: 'registry.example', cpu: 0.5 },
   seconds: 2,
 };
 
@@ -104,6 +105,7 @@ describe('plain output', () => {
       '             quay.io/a:1',
       '  unchanged  1 artifact',
       '  moved      2.00 MB read, 3.00 MB sent, 1.50 MB/s; 3 blobs sent, 1 mounted, 4 manifests (1 MB = 1,000,000 bytes)',
+      '  time       2 s to copy, reading from sources in 1.5 s of it, writing to targets in 2 s, waiting for the rate limit of registry.example in 1 s, processor 0.5 s',
       '',
       'files:',
       '  out/replication_result.json',

@@ -1,3 +1,4 @@
+import { BusyTime } from './busy-time.ts';
 import type { Failure, Outcome, Totals } from '../model/result.ts';
 
 /** What happens in a run, as data. Rooms emit these; renderers (console, JSON lines, files) decide what to print. */
@@ -54,8 +55,18 @@ export interface ProgressCounters {
   artifactsTotal: number;
   /** Requests that wait for a rate limit now, by host. */
   readonly throttled: Map<string, number>;
+  /** When blobs came in, when blobs and manifests went out, and when requests waited for a rate limit (by host). */
+  readonly busy: { readonly reading: BusyTime; readonly writing: BusyTime; readonly limited: Map<string, BusyTime> };
 }
 
 export function newProgressCounters(): ProgressCounters {
-  return { expectedBytes: 0, readBytes: 0, writtenBytes: 0, artifactsDone: 0, artifactsTotal: 0, throttled: new Map() };
+  return {
+    expectedBytes: 0,
+    readBytes: 0,
+    writtenBytes: 0,
+    artifactsDone: 0,
+    artifactsTotal: 0,
+    throttled: new Map(),
+    busy: { reading: new BusyTime(), writing: new BusyTime(), limited: new Map() },
+  };
 }
