@@ -63,6 +63,8 @@ describeWith(['helm4'], 'overrides of real charts', () => {
     if (derivation.kind !== 'derived') throw new Error(derivation.why);
     spent.set(id, derivation.cost.renders);
     expect(derivation.proof).toMatchObject({ holds: true, failures: [], unexplained: [] });
+    // Without references a proof would hold for nothing.
+    expect(derivation.references.map(({ found }) => found.text)).toEqual(expect.arrayContaining([...known]));
     const control = await json(join(folder, 'control', `${id}.json`), Control);
     const open = derivation.references.filter(({ outcome }) => outcome.kind !== 'repointed' && outcome.kind !== 'left');
     const uncontrolled = new Set(control?.refs.filter(({ by }) => Object.keys(by).length === 0).map(({ ref }) => ref));
