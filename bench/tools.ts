@@ -49,8 +49,6 @@ export async function findTool(name: ToolName): Promise<Tool | { readonly missin
 
 async function ours(): Promise<Tool> {
   const script = join(root, 'scripts/image-replication.js');
-  // The very first start compiles the sources and keeps the result; that is no part of a copy.
-  await promisify(execFile)(process.execPath, [script, '--help']);
   const commit = await promisify(execFile)('git', ['-C', root, 'rev-parse', '--short', 'HEAD']).then(
     ({ stdout }) => stdout.trim(),
     () => 'no git',
@@ -62,6 +60,8 @@ async function ours(): Promise<Tool> {
     async prepare(task) {
       const list = join(task.folder, 'list.txt');
       await writeFile(list, pairs(task, '').join('\n'));
+      // The first start after a change compiles the sources and keeps the result; that is no part of a copy.
+      await promisify(execFile)(process.execPath, [script, '--help']);
       return [process.execPath, script, 'images', '--list', list, '--out', join(task.folder, 'out')];
     },
   };
