@@ -111,7 +111,7 @@ spec: {containers: [{image: a/a}]}
 
   it('bounds documents that grow through aliases or nest without end', () => {
     const bomb = Array.from({ length: 30 }, (_, i) => `a${i}: &a${i} [${i === 0 ? 'x' : `*a${i - 1}, *a${i - 1}`}]`);
-    const deep = `image: ${'['.repeat(20_000)}`;
+    const deep = `image: q.io/a:1\ndeep: ${'['.repeat(20_000)}`;
     for (const text of [bomb.join('\n') + '\nimage: q.io/a:1\n', deep]) {
       expect(discover(`---\n# Source: x/templates/a.yaml\n${text}`).broken).toHaveLength(1);
     }

@@ -24,7 +24,7 @@ export function readManifests(text: string): PartFindings {
   const definition = kind === 'CustomResourceDefinition';
   const skip = definition
     ? !definitionDefault.test(text)
-    : kind !== 'Secret' && kind !== undefined && !maySayImage(text);
+    : !maySayImage(text) && !/\bkind["']?:\s*["']?Secret\b/.test(text);
   if (skip) return { references: [], notImages: [], broken: [], secrets: [], objects: 1, workloads: 0 };
   const references: FoundReference[] = [];
   const notImages: NotAnImage[] = [];
