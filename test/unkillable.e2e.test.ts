@@ -9,7 +9,7 @@ import { randomFrom } from '../src/copy/test-support/random.ts';
 import type { LoggedRequest } from '../src/testing/request-log.ts';
 import { type ProgramRun, type SpawnedProgram, startProgram } from './program.ts';
 import { corpus, type CorpusImage, lacking } from './unkillable/corpus.ts';
-import { type Pair, plainPair, slowDown } from './unkillable/registries.ts';
+import { ecrPair, type Pair, plainPair, slowDown } from './unkillable/registries.ts';
 import { uploadedDigest } from './world/requests.ts';
 
 // A run may end at any moment, by any hand: what has arrived stays, is not moved again, and the next run completes the rest.
@@ -42,8 +42,10 @@ function said(run: ProgramRun): string {
 }
 
 const variants = [
-  { name: 'a plain registry that mounts', kills: 10, open: () => plainPair(true, images) },
-  { name: 'a plain registry without mounts', kills: 10, open: () => plainPair(false, images) },
+  { name: 'a plain registry that mounts', kills: 7, open: () => plainPair(true, images) },
+  { name: 'a plain registry without mounts', kills: 6, open: () => plainPair(false, images) },
+  { name: 'ECR with BLOB_MOUNTING', kills: 4, open: () => ecrPair(true, images) },
+  { name: 'ECR as it is by default', kills: 3, open: () => ecrPair(false, images) },
 ] as const;
 
 /** Runs at the same time, over all tests: more would only take turns on a small machine. */

@@ -30,7 +30,7 @@ export interface AwsRequestHandler {
 export async function requestHandler(network: NetworkSettings): Promise<AwsRequestHandler> {
   const [{ NodeHttpHandler: Handler }, { HttpsProxyAgent }] = await Promise.all([
     import('@smithy/node-http-handler'),
-    import('https-proxy-agent'),
+    import('./proxy-agent.ts'),
   ]);
   // Without extra certificates Node's own default applies, which knows NODE_EXTRA_CA_CERTS too.
   const trust =

@@ -166,6 +166,17 @@ interface Stopper {
 }
 
 /** SIGTERM and SIGINT end admission, and everything after the grace time; a second one ends everything at once. */
+/**
+ * Ends the process after a while, unless it has ended. By a signal: an ordinary exit waits for threads, and one that
+ * hangs in a system call (a pipe that nobody writes to) would hold it for ever.
+ */
+function endByForce(ms: number): void {
+  setTimeout(() => {
+    process.stderr.write('stopped by force: something did not end in time\n');
+    process.kill(process.pid, 'SIGKILL');
+  }, ms).unref();
+}
+
 function stopper(): Stopper {
   const hard = new AbortController();
   const soft = new AbortController();
@@ -180,11 +191,14 @@ function stopper(): Stopper {
     if (soft.signal.aborted) {
       hard.abort(reason);
       // Whatever does not listen (a system call that hangs) must not keep a person waiting.
-      setTimeout(() => process.exit(1), forceMs).unref();
+      endByForce(forceMs);
       return;
     }
     soft.abort(reason);
-    later(graceMs, () => hard.abort(reason));
+    later(graceMs, () => {
+      hard.abort(reason);
+      endByForce(forceMs);
+    });
   };
   const onSignal = (name: NodeJS.Signals): void => {
     begin(

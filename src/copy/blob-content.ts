@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import type { ReadStore } from '../model/store.ts';
-import { firstPart, rangedBlobBytes, rangedRead } from './ranged-read.ts';
+import { firstPart, noParts, rangedBlobBytes, rangedRead } from './ranged-read.ts';
 import type { Slots } from './slots.ts';
 import type { SpoolEntry } from './spool.ts';
 import { verifiedStream, verifyBytes } from './verified-stream.ts';
@@ -59,7 +59,7 @@ export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReader
     try {
       first = await open(firstPart(descriptor));
     } catch (error) {
-      if (!isReplicationError(error, 'unsupported')) throw error;
+      if (!noParts(error)) throw error;
       withoutParts.add(store);
       return undefined;
     }
@@ -78,6 +78,7 @@ export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReader
       open,
       spare,
       onRetry: (error, attempt) => onRetry(error, `part of blob ${descriptor.digest}`, attempt),
+      onNoParts: () => withoutParts.add(store),
     });
   };
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../model/digest.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import type { UploadSession, WriteStore } from '../model/store.ts';
@@ -12,6 +13,9 @@ import {
   newLead,
 } from './blob-state.ts';
 import { mountsOfRun, type MountState, refuseMounts } from './mounts.ts';
+
+/** How long blobs wait to hear whether the target mounts, in milliseconds. */
+const probePatienceMs = 400;
 
 /**
  * Moves each unique blob from its source once, however many repositories need it: mounted where the target grants
@@ -106,7 +110,8 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
         mount.probe = probing;
         return probing;
       }
-      await mount.probe.catch(() => undefined);
+      // No longer than this: the first blob may come from a source that is slow, or throttled.
+      await Promise.race([mount.probe.catch(() => undefined), sleep(probePatienceMs, undefined, { ref: false })]);
     }
     let lead: Lead | undefined;
     while (mount.verdict !== 'refused') {
@@ -188,6 +193,9 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
     forget(store, repository, digest) {
       const state = stateOf(digest);
       state.holders.get(store)?.delete(repository);
+      // Whoever waits for this repository to hold the blob would wait for ever, the repository itself first.
+      const lead = state.leading.get(store);
+      if (lead?.repository === repository) unlead(state, store, lead);
       state.placed.get(store)?.delete(repository);
     },
   };

@@ -38,11 +38,17 @@ export interface BlobSender {
   retrying<T>(need: BlobNeed, work: () => Promise<T>): Promise<T>;
 }
 
+function repeatable(error: ReplicationError): boolean {
+  return isReplicationError(error, 'unreachable', 'unavailable', 'throttled', 'corrupt', 'blob-unknown', 'storage');
+}
+
 export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, totals: BlobTotals): BlobSender {
   const { slots, spool, counters, signal } = options;
   const attempts = options.attempts ?? 6;
   /** Reads that were tried often enough already, whoever waits for them. */
   const final = new WeakSet<object>();
+  const refusedOnce = new WeakSet<BlobNeed>();
+  const staleToken = new WeakSet<object>();
   const reader = createBlobReader({
     slots,
     signal,
@@ -50,6 +56,8 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
     onRetry: (error, what, attempt) => options.onRetry(error.host ?? 'the source', what, error.message, 0, attempt),
   });
   let memoryUsed = 0;
+  /** The disk refused a blob: from then on each repository gets its own read of what does not fit into memory. */
+  let spoolFailed = false;
 
   /** How many uploads of this blob are still to be expected: one per store that mounts, one per need elsewhere. */
   const uploadsExpected = (state: BlobState): number => {
@@ -85,7 +93,7 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
   /** Begins to read into the spool: content that others can follow while it comes in. Holds its place at the source until it is all there. */
   const readToSpool = (need: BlobNeed): Promise<BlobContent | undefined> => {
     const { source, descriptor, priority } = need;
-    const entry = spool.reserve(descriptor.digest, descriptor.size);
+    const entry = spoolFailed ? undefined : spool.reserve(descriptor.digest, descriptor.size);
     if (entry === undefined) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       slots
@@ -96,6 +104,7 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
           totals.blobsRead += 1;
         })
         .catch(async (error: unknown) => {
+          if (isReplicationError(error, 'storage')) spoolFailed = true;
           await entry.drop();
           reject(error instanceof Error ? error : new Error(String(error)));
         });
@@ -121,7 +130,7 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
         else if (content.kind === 'spool') content.filled.catch(forget);
       },
       (error: unknown) => {
-        if (error instanceof Error) final.add(error);
+        if (error instanceof Error && !isReplicationError(error, 'storage')) final.add(error);
         forget();
       },
     );
@@ -162,8 +171,15 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
     try {
       await need.store.finishUpload(session, need.descriptor, body, signal);
       return need.descriptor.size;
-    } catch (error) {
-      throw toReplicationError(error, { side: 'target', digest: need.descriptor.digest });
+    } catch (caught) {
+      const error = toReplicationError(caught, { side: 'target', digest: need.descriptor.digest });
+      // A stream cannot be sent again with the new token that a refusal brought: the next try uses it, once.
+      const refused = isReplicationError(error, 'unauthorized', 'denied');
+      if (refused && !(body instanceof Uint8Array) && !refusedOnce.has(need)) {
+        refusedOnce.add(need);
+        staleToken.add(error);
+      }
+      throw error;
     }
   };
 
@@ -255,8 +271,9 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
         if (
           signal.aborted ||
           attempt >= limit ||
+          error.final ||
           (caught instanceof Error && final.has(caught)) ||
-          !isReplicationError(error, 'unreachable', 'unavailable', 'throttled', 'corrupt', 'blob-unknown')
+          !(repeatable(error) || (caught instanceof Error && staleToken.delete(caught)))
         )
           throw error;
         const delay = Math.min(8, 0.1 * 2 ** attempt) * (0.5 + Math.random() / 2);

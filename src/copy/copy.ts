@@ -260,7 +260,7 @@ async function writeGraph(run: Run, graph: PreparedGraph, target: PreparedTarget
     const known = toReplicationError(error);
     const side = known.side ?? 'target';
     const at = side === 'source' ? graph.source : target.place;
-    throw known.with({ side, reference: placeName(at), host: at.store.name });
+    throw known.with({ side }).about(placeName(at), known.host ?? at.store.name);
   }
 }
 

@@ -51,7 +51,7 @@ describe('a source', { timeout: 60_000 }, () => {
       expect(failure.cause).toContain('the connection was refused');
       expect(failure.remedy).toContain(`check that ${all.dead.server.host} can be reached from here`);
     }
-    expect(retries).toBeLessThanOrEqual(30 * 2 * 5);
+    expect(retries).toBeLessThanOrEqual(30 * 2 * 6);
     expect(seconds).toBeLessThan(30);
   });
 

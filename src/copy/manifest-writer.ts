@@ -1,3 +1,4 @@
+import { isReplicationError } from '../model/errors.ts';
 import type { ManifestContent } from '../model/manifest.ts';
 import type { WriteStore } from '../model/store.ts';
 import { inWriteOrder, type ManifestNode } from './graph.ts';
@@ -29,9 +30,25 @@ export function createManifestWriter(options: {
   const written = storeMemo<true>();
   const totals = { manifestsWritten: 0 };
 
+  /** An immutable tag is refused even where it names this digest already: another run wrote it, or our own write whose answer was lost. */
+  const put = async (
+    store: WriteStore,
+    repository: string,
+    reference: string,
+    content: ManifestContent,
+  ): Promise<void> => {
+    try {
+      await store.writeManifest(repository, reference, content, options.signal);
+    } catch (error) {
+      if (!isReplicationError(error, 'conflict')) throw error;
+      const held = await store.resolve(repository, reference, options.signal).catch(() => undefined);
+      if (held?.digest !== content.descriptor.digest) throw error;
+    }
+  };
+
   const once = (store: WriteStore, repository: string, reference: string, content: ManifestContent): Promise<true> =>
     written.get(store, `${repository} ${reference}`, async () => {
-      await store.writeManifest(repository, reference, content, options.signal);
+      await put(store, repository, reference, content);
       totals.manifestsWritten += 1;
       options.onBytes(content.bytes.length);
       return true;

@@ -61,6 +61,7 @@ export interface Preparer {
 export function createPreparer(requests: readonly CopyRequest[], options: CopyOptions): Preparer {
   const { signal } = options;
   const wantedTags = tagsByRepository(requests);
+  const shared = sharingRepositories(requests);
   const listings = storeMemo<ReadonlyMap<string, Digest> | undefined>();
   const graphs = storeMemo<ManifestNode>();
   const repositories = storeMemo<'created' | 'existing'>();
@@ -254,7 +255,7 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
   return {
     async prepare(request) {
       const states = await Promise.all(request.targets.map((place) => current(place, request.platforms)));
-      const absent = request.repair !== true && states.every((state) => state === undefined);
+      const absent = request.repair !== true && !shared.has(request) && states.every((state) => state === undefined);
       const named = absent ? await atSource(request, () => readNamed(request)) : undefined;
       const digest = named?.digest ?? (await atSource(request, () => sourceDigest(request)));
       const stale = request.targets.filter((_, position) => {
@@ -324,6 +325,19 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
       return graphOf(store, repository, (await store.resolve(repository, reference, signal)).digest, request.platforms);
     }
   }
+}
+
+/** Requests whose source repository others read from, too: tags of one digest are best asked for by HEAD, and the digest read once. */
+function sharingRepositories(requests: readonly CopyRequest[]): ReadonlySet<CopyRequest> {
+  const first = new Map<string, CopyRequest>();
+  const sharing = new Set<CopyRequest>();
+  for (const request of requests) {
+    const name = `${request.source.store.name}/${request.source.repository}`;
+    const other = first.get(name);
+    if (other === undefined) first.set(name, request);
+    else sharing.add(other).add(request);
+  }
+  return sharing;
 }
 
 /** The tags of each target repository that a run is about. */

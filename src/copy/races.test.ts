@@ -153,7 +153,7 @@ describe('a target that others write to', () => {
     ]);
     expect(
       target.server.requests.count(({ repository, reference }) => `${repository}:${reference}` === 'mirror/app-0:1'),
-    ).toBe(2);
+    ).toBe(3);
     expect(target.server.manifest('mirror/app-0', '1')?.descriptor.digest).toBe(theirs.digest);
     expect(await target.server.damage()).toEqual([]);
   });

@@ -1,6 +1,5 @@
 import { Readable } from 'node:stream';
-import type { ReplicationError } from '../model/errors.ts';
-import { isReplicationError, toReplicationError } from '../model/errors.ts';
+import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
 
 /** Blobs from this size on are read in parts; below, one connection is done before a second one would help. */
@@ -17,6 +16,13 @@ export interface RangedReadOptions {
   /** A connection and memory for one more part ahead, when both are free now; called back when they are free again. */
   readonly spare: (bytes: number) => (() => void) | undefined;
   readonly onRetry: (error: ReplicationError, attempt: number) => void;
+  /** The source turned out not to send parts. */
+  readonly onNoParts: () => void;
+}
+
+/** Whether a source says that it does not send this part: 200 with the whole, or 416 (RFC 9110 section 15.5.17). */
+export function noParts(error: unknown): boolean {
+  return isReplicationError(error, 'unsupported') || (isReplicationError(error) && error.status === 416);
 }
 
 /** One part on its way: handed on directly while it is the first in order, kept in memory while others are before it. */
@@ -142,11 +148,25 @@ class RangedRead extends Readable {
     });
   }
 
+  /** A source that sends parts at first and then the whole (another machine behind its name): read anew, and whole. */
+  #wholeInstead(error: ReplicationError): ReplicationError {
+    if (!noParts(error)) return error;
+    this.#options.onNoParts();
+    return new ReplicationError('unavailable', `${error.message}; it is read whole instead`, {
+      host: error.host,
+      cause: error,
+    });
+  }
+
   #again(part: Part, caught: unknown, attempt: number): void {
     if (this.destroyed) return;
     const error = toReplicationError(caught);
-    if (attempt >= triesPerPart || !isReplicationError(error, 'unreachable', 'unavailable', 'throttled')) {
-      this.destroy(error);
+    if (
+      attempt >= triesPerPart ||
+      error.final ||
+      !isReplicationError(error, 'unreachable', 'unavailable', 'throttled')
+    ) {
+      this.destroy(this.#wholeInstead(error));
       return;
     }
     this.#options.onRetry(error, attempt);

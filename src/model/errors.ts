@@ -45,6 +45,8 @@ export interface ErrorDetail {
   readonly digest?: string | undefined;
   /** One sentence telling the reader what to do about it. */
   readonly remedy?: string | undefined;
+  /** Whoever throws it has tried again already, as long as that made sense. */
+  readonly final?: boolean | undefined;
   readonly cause?: unknown;
 }
 
@@ -61,6 +63,7 @@ export class ReplicationError extends Error {
   readonly status: number | undefined;
   readonly digest: string | undefined;
   readonly remedy: string | undefined;
+  readonly final: boolean;
 
   constructor(code: ErrorCode, message: string, detail: ErrorDetail = {}) {
     super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
@@ -71,6 +74,7 @@ export class ReplicationError extends Error {
     this.status = detail.status;
     this.digest = detail.digest;
     this.remedy = detail.remedy;
+    this.final = detail.final ?? false;
   }
 
   /** The same error with details filled in that the thrower could not know (existing ones win). */
@@ -82,7 +86,24 @@ export class ReplicationError extends Error {
       status: this.status ?? detail.status,
       digest: this.digest ?? detail.digest,
       remedy: this.remedy ?? detail.remedy,
+      final: this.final || detail.final,
       cause: this.cause ?? this,
+    });
+  }
+
+  /** The same error about another reference and host: the ones that the reader asked for. */
+  about(reference: string, host: string): ReplicationError {
+    const { side, status, digest, remedy, final } = this;
+    const cause = this.cause ?? this;
+    return new ReplicationError(this.code, this.message, {
+      reference,
+      host,
+      side,
+      status,
+      digest,
+      remedy,
+      final,
+      cause,
     });
   }
 }

@@ -103,6 +103,10 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): Manifest {
       'manifest has both "manifests" and "config"/"layers" (ambiguous, CVE-2021-41190)',
     );
   }
+  // The same without a mediaType inside: an image that is served as an index would pass for an index of nothing.
+  if (known(mediaType) && (isIndexType(mediaType) ? 'layers' in json || 'config' in json : 'manifests' in json)) {
+    throw new ReplicationError('corrupt', `manifest has the content of another kind than ${mediaType}, as which it was served`); // prettier-ignore
+  }
   const type = known(mediaType) ? mediaType : (declared ?? mediaType);
   if (isIndexType(type) || (!isImageManifestType(type) && 'manifests' in json)) {
     const index = check(IndexJson, json, type);

@@ -55,6 +55,8 @@ export interface AnswerContext {
   readonly host: string;
   readonly reference: string;
   readonly digest?: string | undefined;
+  /** The transport has repeated what can be repeated. */
+  readonly repeated?: boolean | undefined;
   readonly mask: SecretMask;
 }
 
@@ -69,6 +71,7 @@ export function errorFor(answer: Answer, context: AnswerContext, as?: ErrorCode)
     status: answer.status,
     reference: context.reference,
     digest: context.digest,
+    final: context.repeated === true && (code === 'unavailable' || code === 'throttled'),
     remedy: permissionRemedy(words.text) ?? remedyFor(code, context.host),
   });
 }
@@ -103,6 +106,8 @@ function remedyFor(code: ErrorCode, host: string): string | undefined {
     return `wait some minutes and run again, or give credentials for ${host}: known users have higher limits`;
   if (code === 'conflict')
     return `the tag at ${host} is immutable and holds something else: delete it there, make the repository's tags mutable, or use another tag`;
+  if (code === 'blob-unknown')
+    return `run again: what is missing is sent anew; if it stays, ${host} loses what it has confirmed`;
   if (code === 'unavailable') return 'run again: what was copied is kept';
   if (code === 'corrupt') return `check that ${host} is a registry and no proxy answers in its place`;
   return undefined;

@@ -37,6 +37,7 @@ export async function openBlob(
     reference: `${client.host}/${repository}@${descriptor.digest}`,
     status: answer.status,
     digest: descriptor.digest,
+    remedy: 'run again; if it stays, the blob is damaged at its source or a proxy on the way changes it',
   });
 }
 

@@ -91,6 +91,7 @@ export class RegistryClient {
       what: request.what,
       host: this.host,
       reference: `${this.host}/${request.repository}`,
+      repeated: request.once !== true,
       mask: this.transport.mask,
     };
   }

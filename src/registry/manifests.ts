@@ -42,8 +42,26 @@ export async function resolveManifest(
   return (await readManifest(client, repository, reference, signal)).descriptor;
 }
 
-/** The manifest's bytes, verified. @throws `corrupt` when they are not what was asked for or announced */
+/** How often a manifest is read whose bytes are not what was asked for: a proxy or a mirror may have spoilt one answer. */
+const readingTries = 3;
+
+/** The manifest's bytes, verified. @throws `corrupt` when they are still not what was asked for or announced */
 export async function readManifest(
+  client: RegistryClient,
+  repository: string,
+  reference: string,
+  signal: AbortSignal,
+): Promise<ManifestContent> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await readOnce(client, repository, reference, signal);
+    } catch (error) {
+      if (!isReplicationError(error, 'corrupt') || error.final || attempt >= readingTries) throw error;
+    }
+  }
+}
+
+async function readOnce(
   client: RegistryClient,
   repository: string,
   reference: string,
@@ -60,6 +78,7 @@ export async function readManifest(
         host: client.host,
         reference: nameOf(client, repository, reference),
         remedy: 'check that it is an image: registries take no manifests as large',
+        final: true,
       },
     );
   }

@@ -121,7 +121,7 @@ function remedyFor(code: string, host: string): string | undefined {
     return `check the spelling of ${host}, the name server and HTTPS_PROXY`;
   if (code === 'ECONNREFUSED' || code === 'ETIMEDOUT' || code === 'UND_ERR_CONNECT_TIMEOUT' || code.endsWith('UNREACH'))
     return `check that ${host} can be reached from here (security groups, NAT, HTTPS_PROXY)`;
-  return undefined;
+  return `run again: what was copied is kept; if it stays, check ${host} and the proxies and firewalls on the way to it`;
 }
 
 function proxyFailure(

@@ -9,7 +9,8 @@ import { proxyFor } from '../model/proxy.ts';
 import { proxyAuthorization } from './proxy-authorization.ts';
 import { follow } from './redirect.ts';
 import { retryAfterMs } from './retry-after.ts';
-import { withDigestParameter } from './uploads.ts';
+import { testTransport } from './test-host.ts';
+import { locationOf, withDigestParameter } from './uploads.ts';
 
 const plain = (header: string | string[]) =>
   parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);
@@ -143,6 +144,14 @@ describe('Location', () => {
 
   it('names no query in an error', () => {
     expect(() => follow(asked, 'https://10.0.0.1/x?X-Amz-Signature=secret', directNetwork)).toThrow(/^(?!.*secret)/);
+  });
+
+  it('stays on its host where http and a double slash are corrected', () => {
+    const asked = new URL('https://registry.example.com/v2/a/blobs/uploads/');
+    const location = 'http://registry.example.com//v2/a/blobs/uploads/1';
+    expect(new URL(locationOf(asked, location, { transport: testTransport() })).href).toBe(
+      'https://registry.example.com//v2/a/blobs/uploads/1',
+    );
   });
 
   it('gets the digest added without a change to what is there', () => {

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Readable } from 'node:stream';
-import type { ReplicationError } from '../model/errors.ts';
+import { ReplicationError } from '../model/errors.ts';
 import type { NetworkSettings } from '../model/network.ts';
 import { SecretMask } from '../model/secrets.ts';
 import { BusyTime } from '../report/busy-time.ts';
@@ -41,7 +41,7 @@ export interface TransportOptions {
         readonly requestMs?: number;
       }
     | undefined;
-  /** Tries of one request (6), first back-off (400) and longest back-off (20,000) in milliseconds. */
+  /** Tries of one request (7), first back-off (400) and longest back-off (20,000) in milliseconds. */
   readonly retry?: { readonly attempts?: number; readonly baseMs?: number; readonly maxMs?: number } | undefined;
   /** Replaced in tests. */
   readonly clock?: PacerClock | undefined;
@@ -102,8 +102,11 @@ class HttpTransport implements Transport {
   readonly #connections;
   readonly #pacers = new Map<string, Pacer>();
   readonly #rates = new Map<string, { perSecond: number; burst: number }>();
-  /** Hosts that were still not reached after all tries: further requests to them try once, so that all fail soon together. */
-  readonly #down = new Set<string>();
+  /**
+   * Hosts that were still not reached after all tries. One request at a time finds out whether they are back, others fail at
+   * once: whatever needs a dead host fails soon and together.
+   */
+  readonly #down = new Map<string, { readonly error: ReplicationError; probing: boolean }>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -118,7 +121,7 @@ class HttpTransport implements Transport {
       requestMs: 120_000,
       ...options.timeouts,
     };
-    this.#retry = { attempts: 6, baseMs: 400, maxMs: 20_000, ...options.retry };
+    this.#retry = { attempts: 7, baseMs: 400, maxMs: 20_000, ...options.retry };
     const small = options.requestsPerHost ?? defaults.requestsPerHost;
     const transfers = options.transfersPerHost ?? defaults.transfersPerHost;
     this.#connections = openConnections({
@@ -130,6 +133,18 @@ class HttpTransport implements Transport {
   }
 
   async send(request: TransportRequest): Promise<Answer> {
+    const down = this.#down.get(request.url.origin);
+    if (down === undefined) return this.#repeating(request);
+    if (down.probing) throw stillDown(request, down.error);
+    down.probing = true;
+    try {
+      return await this.#repeating(request);
+    } finally {
+      down.probing = false;
+    }
+  }
+
+  async #repeating(request: TransportRequest): Promise<Answer> {
     const pacer = this.#pacerFor(request.url.origin, request.requestClass);
     const started = this.#clock.now();
     // One signal stops a whole run: dozens of requests listen to it at once, which is no leak.
@@ -162,8 +177,9 @@ class HttpTransport implements Transport {
       const lastTry = request.repeat === 'never' || spent;
       if (attempt.kind === 'failed') {
         if (!attempt.transient || lastTry) {
-          if (request.repeat === 'safe' && attempt.transient) this.#down.add(request.url.origin);
-          throw attempt.error;
+          if (request.repeat === 'never' || !attempt.transient) throw attempt.error;
+          this.#down.set(request.url.origin, { error: attempt.error, probing: false });
+          throw attempt.error.with({ final: true });
         }
         lost += await this.#pause(request, attempt.error.message, failures);
       } else {
@@ -340,6 +356,16 @@ type Attempt =
   | { readonly kind: 'answered'; readonly answer: Answer }
   | { readonly kind: 'refused'; readonly answer: Answer; readonly pauseMs: number; readonly fresh: boolean }
   | { readonly kind: 'failed'; readonly error: ReplicationError; readonly transient: boolean };
+
+function stillDown({ url, what }: TransportRequest, error: ReplicationError): ReplicationError {
+  const { remedy } = error;
+  return new ReplicationError('unreachable', `${url.host} has stopped answering, so this was not tried: ${what}`, {
+    host: url.host,
+    remedy,
+    final: true,
+    cause: error,
+  });
+}
 
 function once(action: () => void): () => void {
   let done = false;

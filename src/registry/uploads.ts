@@ -62,8 +62,11 @@ export function locationOf(
   if (location !== undefined && URL.canParse(location, asked.href)) {
     const to = new URL(location, asked);
     // A registry behind a TLS-terminating proxy that does not know of it (X-Forwarded-Proto): its own host, with http.
-    if (to.hostname === asked.hostname && to.protocol === 'http:' && asked.protocol === 'https:')
-      return follow(asked, `${to.pathname}${to.search}`, client.transport.network).href;
+    if (to.hostname === asked.hostname && to.protocol === 'http:' && asked.protocol === 'https:') {
+      to.protocol = asked.protocol;
+      to.host = asked.host;
+      return follow(asked, to.href, client.transport.network).href;
+    }
   }
   return follow(asked, location, client.transport.network).href;
 }
