@@ -83,9 +83,13 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
   const probe = async (need: BlobNeed, state: BlobState, mount: MountState): Promise<number> => {
     const bytes = await placeFirst(need, state, mount);
     addHolder(state, need.store, need.repository);
-    const start = await sender.begin(need, need.repository);
-    if (start === 'mounted') mount.verdict = 'granted';
-    else refuseMounts(mount);
+    try {
+      const start = await sender.retrying(need, () => sender.begin(need, need.repository));
+      if (start === 'mounted') mount.verdict = 'granted';
+      else refuseMounts(mount);
+    } catch {
+      // The blob is where it should be; whether mounts work, the next attempt tells.
+    }
     return bytes;
   };
 
@@ -106,7 +110,9 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
     const mount = mounts.of(store);
     if (mount.verdict === 'unknown' && store.mounting === 'after-upload' && store.batchedExistence !== true) {
       if (mount.probe === undefined) {
-        const probing = probe(need, state, mount);
+        const lead = newLead(repository);
+        state.leading.set(store, lead);
+        const probing = probe(need, state, mount).finally(() => unlead(state, store, lead));
         mount.probe = probing;
         return probing;
       }
