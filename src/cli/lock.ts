@@ -1,0 +1,239 @@
+import pLimit from 'p-limit';
+import type { FetchedChart } from '../charts/fetch.ts';
+import type { SourcePlace, TargetPlace } from '../copy/request.ts';
+import { type Digest, isDigest } from '../model/digest.ts';
+import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
+import type { ChartIsolation } from '../model/isolation.ts';
+import {
+  type Lock,
+  type LockedChart,
+  type LockedEks,
+  type LockedImage,
+  type LockedIsolation,
+  lockKind,
+  lockVersion,
+} from '../model/lock.ts';
+import type { Plan, PlannedChart, PlannedImage } from '../model/plan.ts';
+import { locate, parseReference } from '../model/reference.ts';
+import type { ReadStore, WriteStore } from '../model/store.ts';
+import { splitTarget } from '../model/target-name.ts';
+import { targetPlace } from './copy-requests.ts';
+import { type Contents, lockedReferrers, platformsIn, readContents } from './lock-contents.ts';
+
+/** A chart that was replicated, with what was fetched for it. */
+export interface ReplicatedChart {
+  readonly chart: PlannedChart;
+  readonly fetched: FetchedChart;
+  /** Digest of the archive at the target, where it is not the fetched one (a patched chart). */
+  readonly digest?: Digest | undefined;
+}
+
+export interface LockInput {
+  readonly job: string;
+  /** What all targets begin with, `/` at its end; by default the host, where they have one in common. */
+  readonly target?: string | undefined;
+  readonly images: Plan['images'];
+  readonly charts: readonly ReplicatedChart[];
+  readonly isolation: readonly ChartIsolation[];
+  readonly eks?: LockedEks | undefined;
+  /** Digests that the run saw, by artifact (source reference): a target that holds another one is an error. */
+  readonly copied?: ReadonlyMap<string, Digest> | undefined;
+  readonly sourceStore: (host: string) => ReadStore;
+  readonly targetStore: (host: string) => WriteStore;
+  readonly signal: AbortSignal;
+}
+
+/** Artifacts looked at at the same time. */
+const lookups = 32;
+
+/**
+ * Writes down what a run has replicated, once it is verified: asks the target for every manifest, and the sources only about
+ * what may have moved. Same inputs, same lock: nothing in it tells of times, of this machine, or of the order of things.
+ * @throws ReplicationError when the target does not answer, or holds something else than was copied
+ */
+export async function buildLock(input: LockInput): Promise<Lock> {
+  const limit = pLimit(lookups);
+  const [images, charts] = await Promise.all([
+    Promise.all(input.images.map((image) => limit(() => lockImage(image, input)))),
+    Promise.all(input.charts.map((chart) => limit(() => lockChart(chart, input)))),
+  ]);
+  const target = input.target ?? commonHost([...images.flatMap((image) => image.targets), ...charts.map(targetOf)]);
+  return {
+    kind: lockKind,
+    version: lockVersion,
+    job: input.job,
+    ...(target === undefined ? {} : { target }),
+    images: sortedBy(images, (image) => [image.source, ...image.targets].join('\n')),
+    charts: sortedBy(charts, (chart) => chart.key),
+    ...(input.eks === undefined
+      ? {}
+      : {
+          eks: {
+            ...input.eks,
+            updatedImages: sortedBy(input.eks.updatedImages, ({ src, target: to }) => `${src}\n${to}`),
+          },
+        }),
+  };
+}
+
+function targetOf(chart: LockedChart): string {
+  return chart.target;
+}
+
+async function lockImage(image: PlannedImage, input: LockInput): Promise<LockedImage> {
+  const targets = image.targets.map((target) => targetPlace(target, input.targetStore(splitTarget(target).host)));
+  const source = sourcePlace(image, input.sourceStore);
+  const { contents, place } = await contentsOf(image.source, targets, input.signal);
+  const seen = input.copied?.get(image.source);
+  if (seen !== undefined && seen !== contents.digest) throw changedMeanwhile(image.source, contents.digest, seen);
+  const digest = image.platforms === 'all' ? contents.digest : await digestAtSource(contents, source, input.signal);
+  const origins = new Set(image.origins.map((origin) => origin.path));
+  return {
+    source: image.source,
+    digest,
+    ...(digest === contents.digest ? {} : { cut: contents.digest }),
+    platforms: image.platforms === 'all' ? 'all' : [...new Set(image.platforms)].sort(),
+    contains: [...(await platformsIn(contents.root, place, input.signal))],
+    targets: [...new Set(image.targets.map(complete))].sort(),
+    origins: [...origins].sort(),
+    mediaType: contents.mediaType,
+    size: contents.size,
+    referrers: [...(await lockedReferrers(contents.root, targets, source, input.signal))],
+  };
+}
+
+async function lockChart({ chart, fetched, digest }: ReplicatedChart, input: LockInput): Promise<LockedChart> {
+  const target = targetPlace(chart.target, input.targetStore(splitTarget(chart.target).host));
+  const { contents } = await contentsOf(`chart ${chart.name} ${chart.version}`, [target], input.signal);
+  const oci = fetched.source.kind === 'oci' ? fetched.source : undefined;
+  const source =
+    oci === undefined
+      ? undefined
+      : { store: input.sourceStore(oci.registry), repository: oci.repository, reference: oci.digest };
+  const isolation = input.isolation.find((each) => each.key === chart.key);
+  return {
+    key: chart.key,
+    name: chart.name,
+    version: chart.version,
+    source: {
+      repository: chart.repository,
+      version: fetched.version,
+      digest: fetched.digest,
+      ...(oci === undefined ? {} : { oci: { place: `${oci.registry}/${oci.repository}`, manifest: oci.digest } }),
+    },
+    target: complete(chart.target),
+    digest: digest ?? fetched.digest,
+    values: chart.values,
+    ...(isolation === undefined ? {} : { isolation: lockIsolation(isolation) }),
+    mediaType: contents.mediaType,
+    size: contents.size,
+    referrers: [...(await lockedReferrers(contents.root, [target], source, input.signal))],
+  };
+}
+
+/** All targets hold the same, as verification has shown; one of them is read. */
+async function contentsOf(
+  artifact: string,
+  targets: readonly TargetPlace[],
+  signal: AbortSignal,
+): Promise<{ readonly contents: Contents; readonly place: TargetPlace }> {
+  const [place] = targets;
+  if (place === undefined) throw new ReplicationError('internal', `${artifact} has no target`);
+  try {
+    return { contents: await readContents(place, signal), place };
+  } catch (error) {
+    throw toReplicationError(error, { side: 'target', host: place.store.name });
+  }
+}
+
+function changedMeanwhile(artifact: string, digest: Digest, seen: Digest): ReplicationError {
+  return new ReplicationError(
+    'conflict',
+    `the target of ${artifact} holds ${digest} now, and held ${seen} when copied`,
+    {
+      side: 'target',
+      reference: artifact,
+      digest,
+      remedy: 'another program writes the same name: let only one of them do so',
+    },
+  );
+}
+
+function sourcePlace(image: PlannedImage, store: (host: string) => ReadStore): SourcePlace {
+  const { registry, repository, reference } = locate(parseReference(image.source));
+  return { store: store(registry), repository, reference: image.digest ?? reference };
+}
+
+/**
+ * Digest of what platforms were cut out of. The annotation in the cut index tells it, unless the source was such an index
+ * itself and came whole: then the source has the digest that the target has.
+ */
+async function digestAtSource(
+  { digest, cutFrom }: Contents,
+  source: SourcePlace,
+  signal: AbortSignal,
+): Promise<Digest> {
+  if (cutFrom === undefined) return digest;
+  try {
+    const now = isDigest(source.reference)
+      ? source.reference
+      : (await source.store.resolve(source.repository, source.reference, signal)).digest;
+    return now === digest ? digest : cutFrom;
+  } catch (error) {
+    if (isReplicationError(error, 'not-found')) return cutFrom;
+    throw toReplicationError(error, { side: 'source', host: source.store.name });
+  }
+}
+
+function lockIsolation(isolation: ChartIsolation): LockedIsolation {
+  const { profiles, references, conditional, rejected, warnings, holds, problems, derived } = isolation;
+  const at = (place: { readonly template: string; readonly line: number; readonly field: string }): string =>
+    `${place.template}:${String(place.line).padStart(9, '0')}:${place.field}`;
+  return {
+    profiles: [...profiles].sort(),
+    references: sortedBy(
+      references.map((each) => ({
+        ...each,
+        places: sortedBy(each.places, at),
+        profiles: [...each.profiles].sort(),
+        controlledBy: [...each.controlledBy].sort(),
+      })),
+      (each) => [each.reference, each.kind, ...each.places.map(at)].join('\n'),
+    ),
+    conditional: sortedBy(
+      conditional.map((each) => ({
+        ...each,
+        references: [...each.references].sort(),
+        switches: [...each.switches].sort(),
+      })),
+      (each) => [each.valuePath, ...each.references].join('\n'),
+    ),
+    rejected: sortedBy(rejected, (each) => `${each.text}\n${at(each.place)}`),
+    warnings: [...new Set(warnings)].sort(),
+    holds,
+    problems: [...new Set(problems)].sort(),
+    derived: [...new Set(derived.map((each) => each.template))].sort(),
+  };
+}
+
+/** Without tag and digest `latest` is meant. */
+function complete(target: string): string {
+  const { tag, digest } = splitTarget(target);
+  if (tag === undefined && digest === undefined) return `${target}:latest`;
+  // A place has one name: the tag, where there are both.
+  return tag === undefined || digest === undefined ? target : target.slice(0, target.indexOf('@'));
+}
+
+function commonHost(targets: readonly string[]): string | undefined {
+  const hosts = new Set(targets.map((target) => splitTarget(target).host));
+  const [host] = hosts;
+  return host === undefined || hosts.size > 1 ? undefined : `${host}/`;
+}
+
+/** By code units, whatever the machine's language is. */
+function sortedBy<T>(items: readonly T[], key: (item: T) => string): T[] {
+  return items
+    .map((item) => ({ item, text: key(item) }))
+    .sort((a, b) => (a.text < b.text ? -1 : Number(a.text > b.text)))
+    .map(({ item }) => item);
+}
