@@ -1,21 +1,19 @@
 import { setMaxListeners } from 'node:events';
 import type { Readable } from 'node:stream';
-import { ReplicationError } from '../model/errors.ts';
+import type { ReplicationError } from '../model/errors.ts';
 import type { NetworkSettings } from '../model/network.ts';
 import { SecretMask } from '../model/secrets.ts';
-import { BusyTime } from '../report/busy-time.ts';
 import type { ProgressCounters, Reporter } from '../report/events.ts';
 import { cancellation } from './cancelled.ts';
 import { openConnections } from './connections.ts';
+import { DownHosts } from './down-hosts.ts';
 import { type Answer, exchange, type Reading } from './exchange.ts';
 import { networkFailure } from './network-errors.ts';
-import { Pacer, type PacerClock, systemClock, type Ticket } from './pacer.ts';
+import { type Pacer, type PacerClock, systemClock, type Ticket } from './pacer.ts';
+import { busyTimeOf, isTransfer, Pacers, type RequestClass } from './pacers.ts';
 import { proxyAuthorization } from './proxy-authorization.ts';
 import { brokenTransfer, wrongLength } from './transfer-errors.ts';
 import { isLongRetryAfter, retryAfterMs } from './retry-after.ts';
-
-/** Kinds of requests that a host limits apart from each other. */
-export type RequestClass = 'head' | 'get' | 'blob-get' | 'upload-post' | 'blob-put' | 'manifest-put' | 'token' | 'api';
 
 export interface TransportOptions {
   readonly network: NetworkSettings;
@@ -88,6 +86,8 @@ const throttleBudget = { tries: 15, leastMs: 20_000, ms: 300_000, longWaits: 2 }
 /** A committed upload is hashed and stored before it is answered. */
 const uploadAnswerMs = 300_000;
 
+export type { RequestClass } from './pacers.ts';
+
 export function createTransport(options: TransportOptions): Transport {
   return new HttpTransport(options);
 }
@@ -100,13 +100,8 @@ class HttpTransport implements Transport {
   readonly #times: { connectMs: number; headersMs: number; idleMs: number; answerMs: number; requestMs: number };
   readonly #retry: { attempts: number; baseMs: number; maxMs: number };
   readonly #connections;
-  readonly #pacers = new Map<string, Pacer>();
-  readonly #rates = new Map<string, { perSecond: number; burst: number }>();
-  /**
-   * Hosts that were still not reached after all tries. One request at a time finds out whether they are back, others fail at
-   * once: whatever needs a dead host fails soon and together.
-   */
-  readonly #down = new Map<string, { readonly error: ReplicationError; probing: boolean }>();
+  readonly #pacers: Pacers;
+  readonly #down = new DownHosts();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -124,6 +119,14 @@ class HttpTransport implements Transport {
     this.#retry = { attempts: 7, baseMs: 400, maxMs: 20_000, ...options.retry };
     const small = options.requestsPerHost ?? defaults.requestsPerHost;
     const transfers = options.transfersPerHost ?? defaults.transfersPerHost;
+    this.#pacers = new Pacers({
+      requestsPerHost: small,
+      transfersPerHost: transfers,
+      baseMs: this.#retry.baseMs,
+      maxMs: this.#retry.maxMs,
+      clock: this.#clock,
+      counters: options.counters,
+    });
     this.#connections = openConnections({
       network: options.network,
       connectMs: this.#times.connectMs,
@@ -132,20 +135,12 @@ class HttpTransport implements Transport {
     for (const proxy of [options.network.httpProxy, options.network.httpsProxy]) this.#maskProxy(proxy);
   }
 
-  async send(request: TransportRequest): Promise<Answer> {
-    const down = this.#down.get(request.url.origin);
-    if (down === undefined) return this.#repeating(request);
-    if (down.probing) throw stillDown(request, down.error);
-    down.probing = true;
-    try {
-      return await this.#repeating(request);
-    } finally {
-      down.probing = false;
-    }
+  send(request: TransportRequest): Promise<Answer> {
+    return this.#down.guard(request.url, request.what, () => this.#repeating(request));
   }
 
   async #repeating(request: TransportRequest): Promise<Answer> {
-    const pacer = this.#pacerFor(request.url.origin, request.requestClass);
+    const pacer = this.#pacers.of(request.url.origin, request.requestClass);
     const started = this.#clock.now();
     // One signal stops a whole run: dozens of requests listen to it at once, which is no leak.
     setMaxListeners(0, request.signal);
@@ -178,7 +173,7 @@ class HttpTransport implements Transport {
       if (attempt.kind === 'failed') {
         if (!attempt.transient || lastTry) {
           if (request.repeat === 'never' || !attempt.transient) throw attempt.error;
-          this.#down.set(request.url.origin, { error: attempt.error, probing: false });
+          this.#down.add(request.url.origin, attempt.error);
           throw attempt.error.with({ final: true });
         }
         lost += await this.#pause(request, attempt.error.message, failures);
@@ -190,8 +185,7 @@ class HttpTransport implements Transport {
   }
 
   limitRate(origin: string, requestClass: RequestClass, rate: { perSecond: number; burst: number }): void {
-    const key = `${requestClass} ${origin}`;
-    if (!this.#pacers.has(key)) this.#rates.set(key, rate);
+    this.#pacers.limitRate(origin, requestClass, rate);
   }
 
   async close(): Promise<void> {
@@ -199,7 +193,7 @@ class HttpTransport implements Transport {
   }
 
   async #attempt(request: TransportRequest, pacer: Pacer, ticket: Ticket, leftMs: number): Promise<Attempt> {
-    const busy = this.#busyTime(request.requestClass);
+    const busy = busyTimeOf(request.requestClass, this.#options.counters);
     busy?.begin(performance.now());
     const release = once(() => {
       busy?.end(performance.now());
@@ -227,7 +221,7 @@ class HttpTransport implements Transport {
 
   #exchange(request: TransportRequest, release: () => void, leftMs: number): Promise<Answer> {
     const { counters } = this.#options;
-    const transfer = request.requestClass === 'blob-get' || request.requestClass === 'blob-put';
+    const transfer = isTransfer(request.requestClass);
     const reading: Reading =
       request.stream === undefined
         ? { limit: request.limit }
@@ -303,47 +297,6 @@ class HttpTransport implements Transport {
     });
   }
 
-  #pacerFor(origin: string, requestClass: RequestClass): Pacer {
-    const key = `${requestClass} ${origin}`;
-    const known = this.#pacers.get(key);
-    if (known !== undefined) return known;
-    const transfer = requestClass === 'blob-get' || requestClass === 'blob-put';
-    const { counters } = this.#options;
-    const host = new URL(origin).host;
-    let waiting = 0;
-    const pacer = new Pacer({
-      concurrency: transfer
-        ? (this.#options.transfersPerHost ?? defaults.transfersPerHost)
-        : (this.#options.requestsPerHost ?? defaults.requestsPerHost),
-      rate: this.#rates.get(key),
-      baseMs: Math.max(this.#retry.baseMs, 1),
-      maxMs: this.#retry.maxMs,
-      clock: this.#clock,
-      onWaiting: (count) => {
-        counters?.throttled.set(host, Math.max(0, (counters.throttled.get(host) ?? 0) + count - waiting));
-        this.#limitedBy(host);
-        waiting = count;
-      },
-    });
-    this.#pacers.set(key, pacer);
-    return pacer;
-  }
-
-  #busyTime(requestClass: RequestClass): BusyTime | undefined {
-    const busy = this.#options.counters?.busy;
-    if (requestClass === 'blob-get') return busy?.reading;
-    const writes = requestClass === 'blob-put' || requestClass === 'manifest-put' || requestClass === 'upload-post';
-    return writes ? busy?.writing : undefined;
-  }
-
-  #limitedBy(host: string): void {
-    const { counters } = this.#options;
-    if (counters === undefined) return;
-    let time = counters.busy.limited.get(host);
-    if (time === undefined) counters.busy.limited.set(host, (time = new BusyTime()));
-    time.set((counters.throttled.get(host) ?? 0) > 0, performance.now());
-  }
-
   #maskProxy(proxy: string | undefined): void {
     if (proxy === undefined || !URL.canParse(proxy)) return;
     const url = new URL(proxy);
@@ -356,16 +309,6 @@ type Attempt =
   | { readonly kind: 'answered'; readonly answer: Answer }
   | { readonly kind: 'refused'; readonly answer: Answer; readonly pauseMs: number; readonly fresh: boolean }
   | { readonly kind: 'failed'; readonly error: ReplicationError; readonly transient: boolean };
-
-function stillDown({ url, what }: TransportRequest, error: ReplicationError): ReplicationError {
-  const { remedy } = error;
-  return new ReplicationError('unreachable', `${url.host} has stopped answering, so this was not tried: ${what}`, {
-    host: url.host,
-    remedy,
-    final: true,
-    cause: error,
-  });
-}
 
 function once(action: () => void): () => void {
   let done = false;
