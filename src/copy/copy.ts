@@ -6,18 +6,11 @@ import { failureOf, type CopyResult, type Failure, type Outcome } from '../model
 import { type BlobMover, createBlobMover } from './blob-mover.ts';
 import type { BlobNeed } from './blob-state.ts';
 import { createManifestWriter, type ManifestWriter } from './manifest-writer.ts';
-import {
-  createPreparer,
-  graphBlobs,
-  type Prepared,
-  type PreparedBlob,
-  type PreparedGraph,
-  type PreparedReferrer,
-  type PreparedTarget,
-} from './prepare.ts';
+import { createPreparer, graphBlobs, type Prepared, type PreparedGraph, type PreparedReferrer } from './prepare.ts';
 import { type CopyOptions, type CopyRequest, placeName } from './request.ts';
 import { createSlots } from './slots.ts';
 import { watchTime } from './spent.ts';
+import type { PreparedBlob, PreparedTarget } from './target-state.ts';
 import { createSpool } from './spool.ts';
 
 interface Run {

@@ -1,29 +1,14 @@
 import { isDigest, type Digest } from '../model/digest.ts';
 import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
-import { type Descriptor, parseManifest } from '../model/manifest.ts';
-import { isIndexType } from '../model/media-types.ts';
+import type { Descriptor } from '../model/manifest.ts';
 import type { Platform } from '../model/platform.ts';
-import type { ReadStore, WriteStore } from '../model/store.ts';
+import type { ReadStore } from '../model/store.ts';
 import { blobsOf, inWriteOrder, loadGraph, type ManifestNode } from './graph.ts';
-import { cutFromAnnotation, cutPlatformsAnnotation, platformList } from './platform-subset.ts';
+import { platformList } from './platform-subset.ts';
 import { allTags, findReferrers } from './referrers.ts';
 import { storeMemo } from './store-memo.ts';
-import { type CopyOptions, type CopyRequest, placeName, type SourcePlace, type TargetPlace } from './request.ts';
-
-/** A graph that has to be written to a repository under a reference, with what is known about the repository. */
-export interface PreparedTarget {
-  readonly place: TargetPlace;
-  /** Digests of manifests that the repository holds already, with everything below them. */
-  readonly skip: ReadonlySet<string>;
-  readonly blobs: readonly PreparedBlob[];
-}
-
-export interface PreparedBlob {
-  readonly descriptor: Descriptor;
-  /** Certainly not there. */
-  readonly missing: boolean;
-  readonly foreign: boolean;
-}
+import { createTargetStates, type PreparedTarget } from './target-state.ts';
+import { type CopyOptions, type CopyRequest, placeName, type SourcePlace } from './request.ts';
 
 /** One graph on its way: the artifact itself, or a referrer of it. */
 export interface PreparedGraph {
@@ -60,15 +45,10 @@ export interface Preparer {
 
 export function createPreparer(requests: readonly CopyRequest[], options: CopyOptions): Preparer {
   const { signal } = options;
-  const wantedTags = tagsByRepository(requests);
+  const targets = createTargetStates(requests, signal);
   const shared = sharingRepositories(requests);
-  const listings = storeMemo<ReadonlyMap<string, Digest> | undefined>();
   const graphs = storeMemo<ManifestNode>();
-  const repositories = storeMemo<'created' | 'existing'>();
   const tags = storeMemo<ReadonlySet<string> | undefined>();
-
-  const ensure = (store: WriteStore, repository: string): Promise<'created' | 'existing'> =>
-    repositories.get(store, repository, () => store.ensureRepository(repository, signal));
 
   const graphOf = (
     store: ReadStore,
@@ -109,102 +89,6 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
     return { digest: root.cutFrom ?? root.content.descriptor.digest, root };
   };
 
-  /** Several tags of one repository are asked for together, where the store can. */
-  const listedTags = ({
-    store,
-    repository,
-    reference,
-  }: TargetPlace): Promise<ReadonlyMap<string, Digest> | undefined> => {
-    const tags = wantedTags.get(store)?.get(repository);
-    if (store.tagDigests === undefined || tags === undefined || tags.size < 2 || !tags.has(reference))
-      return Promise.resolve(undefined);
-    return listings.get(store, repository, async () => store.tagDigests?.(repository, [...tags], signal));
-  };
-
-  /** What the target's reference names now; `undefined` when nothing. */
-  const current = async (
-    place: TargetPlace,
-    platforms: CopyRequest['platforms'],
-  ): Promise<CurrentTarget | undefined> => {
-    try {
-      if (platforms === 'all') {
-        const listed = await listedTags(place);
-        if (listed === undefined)
-          return {
-            digest: (await place.store.resolve(place.repository, place.reference, signal)).digest,
-            cutFrom: undefined,
-          };
-        const digest = listed.get(place.reference);
-        return digest === undefined ? undefined : { digest, cutFrom: undefined };
-      }
-      // A subset is recognised by what its index says it was cut from: one request, and none for the source's manifest.
-      const content = await place.store.readManifest(place.repository, place.reference, signal);
-      if (!isIndexType(content.descriptor.mediaType)) return { digest: content.descriptor.digest, cutFrom: undefined };
-      const { annotations } = parseManifest(content.bytes, content.descriptor.mediaType);
-      const cutFrom =
-        annotations[cutPlatformsAnnotation] === platformList(platforms) ? annotations[cutFromAnnotation] : undefined;
-      return { digest: content.descriptor.digest, cutFrom };
-    } catch (error) {
-      if (isReplicationError(error, 'not-found')) return undefined;
-      throw toReplicationError(error, { side: 'target', reference: placeName(place), host: place.store.name });
-    }
-  };
-
-  /** Manifests below the root that a repository with content holds already: asking is cheaper than ECR's PutImage budget of 10/s. */
-  const presentChildren = async (place: TargetPlace, root: ManifestNode): Promise<Set<string>> => {
-    const below = inWriteOrder(root).filter((node) => node !== root);
-    const present = await Promise.all(
-      below.map(async ({ content }) => {
-        try {
-          await place.store.resolve(place.repository, content.descriptor.digest, signal);
-          return true;
-        } catch (error) {
-          if (isReplicationError(error, 'not-found')) return false;
-          throw error;
-        }
-      }),
-    );
-    return new Set(below.filter((_, position) => present[position]).map((node) => node.content.descriptor.digest));
-  };
-
-  const prepareTarget = async (
-    place: TargetPlace,
-    root: ManifestNode,
-    known: { readonly hasContent: boolean; readonly repair: boolean },
-  ): Promise<PreparedTarget> => {
-    try {
-      const state = await ensure(place.store, place.repository);
-      const skip =
-        state === 'existing' && known.hasContent && !known.repair
-          ? await presentChildren(place, root)
-          : new Set<string>();
-      const wanted = [
-        ...new Map(
-          inWriteOrder(root).flatMap((node) =>
-            skip.has(node.content.descriptor.digest) ? [] : node.blobs.map((blob) => [blob.digest, blob] as const),
-          ),
-        ).values(),
-      ];
-      const foreign = new Set(inWriteOrder(root).flatMap((node) => [...node.foreign]));
-      // A repair asks whatever was said when the repository was made: it was filled since.
-      const ask = known.repair || (state === 'existing' && place.store.batchedExistence === true);
-      const missing = ask ? await place.store.missingBlobs(place.repository, wanted, signal) : undefined;
-      const blobs = wanted.flatMap((descriptor): PreparedBlob[] => {
-        if (missing !== undefined && !missing.has(descriptor.digest)) return [];
-        return [
-          {
-            descriptor,
-            missing: missing !== undefined || state === 'created',
-            foreign: foreign.has(descriptor.digest),
-          },
-        ];
-      });
-      return { place, skip, blobs };
-    } catch (error) {
-      throw toReplicationError(error, { side: 'target', reference: placeName(place), host: place.store.name });
-    }
-  };
-
   const prepareReferrers = async (
     request: CopyRequest,
     root: ManifestNode,
@@ -233,14 +117,14 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
     const graphsOfReferrers = await Promise.all(
       fresh.map(async ({ reference, subject, by }) => {
         const node = await atSource(request, () => graphOf(store, repository, reference, 'all'));
-        const targets = await Promise.all(
+        const written = await Promise.all(
           request.targets.map((place) => {
             const at = { store: place.store, repository: place.repository, reference };
-            return prepareTarget(at, node, { hasContent: false, repair: request.repair === true });
+            return targets.prepare(at, node, { hasContent: false, repair: request.repair === true });
           }),
         );
         const own: PreparedReferrer = {
-          graph: { source: { store, repository, reference }, root: node, targets },
+          graph: { source: { store, repository, reference }, root: node, targets: written },
           subject,
           reference,
           by,
@@ -254,7 +138,7 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
 
   return {
     async prepare(request) {
-      const states = await Promise.all(request.targets.map((place) => current(place, request.platforms)));
+      const states = await Promise.all(request.targets.map((place) => targets.current(place, request.platforms)));
       const absent = request.repair !== true && !shared.has(request) && states.every((state) => state === undefined);
       const named = absent ? await atSource(request, () => readNamed(request)) : undefined;
       const digest = named?.digest ?? (await atSource(request, () => sourceDigest(request)));
@@ -275,7 +159,7 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
         root,
         targets: await Promise.all(
           outdated.map((place) =>
-            prepareTarget(place, root, {
+            targets.prepare(place, root, {
               hasContent: states[request.targets.indexOf(place)] !== undefined,
               repair: request.repair === true,
             }),
@@ -311,7 +195,7 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
     const wanted = isDigest(reference)
       ? reference
       : (await atSource(request, () => store.resolve(repository, reference, signal))).digest;
-    const held = await Promise.all(request.targets.map((place) => current({ ...place, reference }, 'all')));
+    const held = await Promise.all(request.targets.map((place) => targets.current({ ...place, reference }, 'all')));
     return held.some((each) => each?.digest !== wanted);
   }
 
@@ -338,23 +222,6 @@ function sharingRepositories(requests: readonly CopyRequest[]): ReadonlySet<Copy
     else sharing.add(other).add(request);
   }
   return sharing;
-}
-
-/** The tags of each target repository that a run is about. */
-function tagsByRepository(requests: readonly CopyRequest[]): ReadonlyMap<WriteStore, Map<string, Set<string>>> {
-  const stores = new Map<WriteStore, Map<string, Set<string>>>();
-  for (const { store, repository, reference } of requests.flatMap((request) => request.targets)) {
-    if (isDigest(reference)) continue;
-    const repositories = stores.get(store) ?? new Map<string, Set<string>>();
-    stores.set(store, repositories);
-    repositories.set(repository, (repositories.get(repository) ?? new Set()).add(reference));
-  }
-  return stores;
-}
-
-interface CurrentTarget {
-  readonly digest: Digest;
-  readonly cutFrom: string | undefined;
 }
 
 /** All blobs of a prepared graph, for accounting. */

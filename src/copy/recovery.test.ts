@@ -102,7 +102,7 @@ it('a limit at one source holds up no other where the target mounts', async () =
   const quick = await manyImages(free, target, 20, 'quick', ownLayers);
   limited.server.fail({
     class: 'blob-get',
-    fault: { kind: 'status', status: 429, headers: { 'Retry-After': '20' } },
+    fault: { kind: 'status', status: 429, headers: { 'Retry-After': '60' } },
   });
   const { outcomes } = await world.copy(
     [...slow, ...quick].map(({ request }) => request),
