@@ -88,9 +88,18 @@ describe('parameters', () => {
     );
   });
 
-  it('a parameter that later versions bring: a warning, not silence', async () => {
-    const run = await eks({ SEEDFARMER_PARAMETER_UNCONTROLLED_IMAGES: 'FAIL' }, '--eks-version', '1.99');
-    expectRefused(run, 'UncontrolledImages is "FAIL", but this version does not act on it yet');
+  it('an UncontrolledImages that is none, and an AllowedRegistries that names no host', async () => {
+    const run = await eks(
+      { SEEDFARMER_PARAMETER_UNCONTROLLED_IMAGES: 'ignore', SEEDFARMER_PARAMETER_ALLOWED_REGISTRIES: 'a/b' },
+      '--eks-version',
+      '1.99',
+    );
+    expectRefused(
+      run,
+      'UncontrolledImages is "ignore"',
+      'set it to WARN, FAIL, PATCH',
+      'names "a/b", which is no host',
+    );
   });
 
   it('a target that is none, and a target that nothing can be published from', async () => {

@@ -11,9 +11,8 @@ import { httpDownloads } from '../registry/download.ts';
 import { registryStore } from '../registry/store.ts';
 import { type ChartEntry, type DataFileSet, loadDataFiles } from '../sources/eks/data-files.ts';
 import { checkUserDirectory, findUserDirectory } from '../sources/eks/user-directory.ts';
-import { type EksPlan, planEks } from '../sources/eks/plan.ts';
+import { type EksPlan, type IsolateEntry, planEks } from '../sources/eks/plan.ts';
 import type { EksSettings } from './eks-settings.ts';
-import { laterParameters } from './later-parameters.ts';
 import { platformTexts } from './platform-text.ts';
 import type { Session } from './session.ts';
 
@@ -33,8 +32,6 @@ export async function readDataFiles(
   eksVersion: string,
   dataDir: string | undefined,
 ): Promise<DataFileSet> {
-  for (const message of laterParameters(session.env))
-    session.reporter.emit({ type: 'notice', level: 'warning', message });
   if (dataDir !== undefined) await checkUserDirectory(dataDir, eksVersion);
   // Seed-Farmer drops a manifest's dataFiles anywhere below the module, as their path is written there.
   const userDirectory = dataDir ?? (await findUserDirectory(moduleDirectory, shippedDirectory));
@@ -92,19 +89,24 @@ function noticeWithheld(
     session.reporter.emit({ type: 'notice', level: 'warning', message: withheldNotice(secret, host) });
 }
 
-/** @param prefix P: `<registry>/<project>-` */
+/**
+ * @param prefix P: `<registry>/<project>-`
+ * @param isolate absent when charts are not rendered: then only what is declared is replicated
+ */
 export async function makePlan(
   session: Session,
   settings: EksSettings,
   files: DataFileSet,
   sources: Sources,
   prefix: string,
+  isolate: IsolateEntry | undefined,
 ): Promise<EksPlan> {
   const readChart = async (
     { name, repository, version }: ChartEntry,
     signal: AbortSignal,
   ): Promise<FetchedChart['chart']> => (await sources.fetchChart({ name, repository, version }, signal)).chart;
-  return planEks(files, { prefix, readChart, platforms: platformTexts(settings.platforms), signal: session.signal });
+  const platforms = platformTexts(settings.platforms);
+  return planEks(files, { prefix, readChart, platforms, isolate, signal: session.signal });
 }
 
 /** The fetched archive of a planned chart; the fetcher has it from planning. */

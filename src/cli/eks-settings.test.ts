@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import { ReplicationErrors } from '../model/errors.ts';
 import { type EksSettings, eksSettings } from './eks-settings.ts';
 import type { EnvironmentVariables } from './environment.ts';
-import { laterParameters } from './later-parameters.ts';
 
 const owner = { eksVersion: '1.34', project: 'demo', deployment: 'dev', module: 'replication', region: 'eu-west-1' };
 const account = '123456789012';
@@ -84,23 +83,44 @@ describe('other parameters', () => {
   });
 });
 
-describe('parameters of later versions', () => {
-  const later = (parameters: Readonly<Record<string, string>>): readonly string[] =>
-    laterParameters(variables(parameters));
-
-  it('are told to have no effect when they ask for anything', () => {
-    const asked = { UNCONTROLLED_IMAGES: 'FAIL', ALLOWED_REGISTRIES: '["a.example"]', PIN_DIGESTS: 'true' };
-    expect(later({ ...asked, API_VERSIONS: 'a/v1' })).toEqual([
-      'the parameter UncontrolledImages is "FAIL", but this version does not act on it yet',
-      'the parameter AllowedRegistries is "["a.example"]", but this version does not act on it yet',
-      'the parameter PinDigests is "true", but this version does not act on it yet',
-      'the parameter ApiVersions is "a/v1", but this version does not act on it yet',
-    ]);
+describe('parameters of the isolation', () => {
+  it('are at their defaults: warn, nothing allowed, no pins', () => {
+    const found = settings({ ALLOWED_REGISTRIES: '[]' });
+    expect(found).toMatchObject({ uncontrolledImages: 'WARN', pinDigests: false, apiVersions: [] });
+    expect(found.isAllowed('602401143452.dkr.ecr.eu-west-1.amazonaws.com/eks/coredns:v1')).toBe(false);
   });
 
-  it('are passed over when unset or at their defaults', () => {
-    expect(later({})).toEqual([]);
-    const defaults = { UNCONTROLLED_IMAGES: 'warn', ALLOWED_REGISTRIES: '[]', PIN_DIGESTS: 'False' };
-    expect(later({ ...defaults, API_VERSIONS: '' })).toEqual([]);
+  it.each(['fail', 'Fail', 'FAIL'])('UncontrolledImages is taken in any case: %s', (text) => {
+    expect(settings({ UNCONTROLLED_IMAGES: text }).uncontrolledImages).toBe('FAIL');
+  });
+
+  it('an UncontrolledImages that is none is refused', () => {
+    expect(refused({ UNCONTROLLED_IMAGES: 'ignore' })).toContain('the parameter UncontrolledImages is "ignore"');
+  });
+
+  it('ApiVersions and AllowedRegistries are comma lists or JSON lists', () => {
+    expect(settings({ API_VERSIONS: 'a.example/v1, b.example/v1' }).apiVersions).toEqual([
+      'a.example/v1',
+      'b.example/v1',
+    ]);
+    const { isAllowed } = settings({ ALLOWED_REGISTRIES: '["mirror.example:5000", "docker.io"]' });
+    expect(['mirror.example:5000/a:1', 'nginx:1', 'docker.io/a/b'].map(isAllowed)).toEqual([true, true, true]);
+    expect(['mirror.example/a:1', 'evil.mirror.example:5000/a:1', 'quay.io/a:1'].map(isAllowed)).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    expect(refused({ ALLOWED_REGISTRIES: 'https://mirror.example' })).toContain(
+      'AllowedRegistries names "https://mirror.example", which is no host',
+    );
+  });
+
+  it('EKS_ADDONS allows the registries of AWS add-ons in the own region only', () => {
+    const { isAllowed } = settings({ ALLOWED_REGISTRIES: 'EKS_ADDONS' });
+    const host = (who: string, region: string): string => `${who}.dkr.ecr.${region}.amazonaws.com/eks/coredns:v1`;
+    expect(isAllowed(host('602401143452', 'eu-west-1'))).toBe(true);
+    expect(isAllowed(host('602401143452', 'us-west-2'))).toBe(false);
+    expect(isAllowed(host(account, 'eu-west-1'))).toBe(false);
+    expect(isAllowed(`602401143452.dkr.ecr.eu-west-1.amazonaws.com.evil.example/a:1`)).toBe(false);
   });
 });

@@ -1,3 +1,5 @@
+import { allowedRegistries } from '../charts/isolation/allowed.ts';
+import { uncontrolledPolicies, type UncontrolledPolicy } from '../charts/isolation/verdict.ts';
 import { ReplicationError, ReplicationErrors } from '../model/errors.ts';
 import { parsePlatform, type Platform } from '../model/platform.ts';
 import { parseRetentionType } from '../retention/destroy.ts';
@@ -36,6 +38,14 @@ export interface EksSettings extends Ownership {
   readonly scanOnPush: boolean;
   readonly immutableTags: boolean;
   readonly encryptionKey: string;
+  /** Pin by digest wherever a chart can. */
+  readonly pinDigests: boolean;
+  /** What becomes of a reference that no value of its chart moves. */
+  readonly uncontrolledImages: UncontrolledPolicy;
+  /** Whether a reference leads to a host that the cluster can reach (AllowedRegistries). */
+  readonly isAllowed: (reference: string) => boolean;
+  /** Further API versions of the cluster, for rendering. */
+  readonly apiVersions: readonly string[];
   readonly maxMinutes: number;
   /** When the deadline's clock began, milliseconds since the epoch: CodeBuild's start, else this program's. */
   readonly startedAt: number;
@@ -74,6 +84,11 @@ export function eksSettings(args: EksArguments, env: EnvironmentVariables, now: 
     scanOnPush: check.try(() => flagParameter(env, 'SCAN_ON_PUSH', true)) ?? true,
     immutableTags: check.try(() => flagParameter(env, 'IMMUTABLE_TAGS', false)) ?? false,
     encryptionKey: check.try(() => parseEncryptionKey(parameter(env, 'ENCRYPTION_KEY') ?? 'AES256')) ?? 'AES256',
+    pinDigests: check.try(() => flagParameter(env, 'PIN_DIGESTS', false)) ?? false,
+    uncontrolledImages: check.try(() => uncontrolledPolicy(env)) ?? 'WARN',
+    isAllowed:
+      check.try(() => allowedRegistries(listParameter(env, 'ALLOWED_REGISTRIES'), region ?? '')) ?? (() => false),
+    apiVersions: check.try(() => listParameter(env, 'API_VERSIONS')) ?? [],
     maxMinutes: check.try(() => minutes(env)) ?? 100,
     startedAt: buildStart(env) ?? now,
   };
@@ -150,6 +165,15 @@ function platformSetting(args: EksArguments, env: EnvironmentVariables): 'all' |
   const list = args.platforms === undefined ? listParameter(env, 'PLATFORMS') : args.platforms.split(',');
   if (list.length === 0 || (list.length === 1 && list[0]?.toLowerCase() === 'all')) return 'all';
   return list.map(parsePlatform);
+}
+
+function uncontrolledPolicy(env: EnvironmentVariables): UncontrolledPolicy {
+  const text = parameter(env, 'UNCONTROLLED_IMAGES') ?? 'WARN';
+  const policy = uncontrolledPolicies.find((each) => each === text.toUpperCase());
+  if (policy !== undefined) return policy;
+  throw new ReplicationError('configuration', `the parameter UncontrolledImages is "${text}"`, {
+    remedy: `set it to ${uncontrolledPolicies.join(', ')}, or leave it out`,
+  });
 }
 
 function minutes(env: EnvironmentVariables): number {

@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 import type { SecretMask } from '../model/secrets.ts';
 import type { ProgressCounters, Reporter, RunEvent } from './events.ts';
 import { cut, formatDuration, lines, oneLine, shortened } from './format.ts';
+import { findingLines } from './findings.ts';
 import { masked } from './json-lines.ts';
 import { progressText, retriesText, type Speed, SpeedMeter, waitingText } from './progress.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
@@ -107,6 +108,9 @@ class ConsoleRenderer implements ConsoleReporter {
         break;
       case 'failed':
         this.#line(`failed     ${event.failure.artifact}: ${oneLine(event.failure.cause)}`, 'red');
+        break;
+      case 'checked':
+        for (const line of findingLines(event)) this.#line(line);
         break;
       case 'run-finished':
         this.#finish(event);

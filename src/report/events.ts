@@ -1,4 +1,5 @@
 import { BusyTime } from './busy-time.ts';
+import type { LockFinding } from '../model/lock.ts';
 import type { Failure, Outcome, Totals } from '../model/result.ts';
 
 /** What happens in a run, as data. Rooms emit these; renderers (console, JSON lines, files) decide what to print. */
@@ -26,6 +27,16 @@ export type RunEvent =
       readonly attempt: number;
     }
   | { readonly type: 'failed'; readonly failure: Failure }
+  /** A target, and the sources, were compared with a lock. */
+  | {
+      readonly type: 'checked';
+      /** Path of the lock. */
+      readonly lock: string;
+      readonly images: number;
+      readonly charts: number;
+      /** What is not as locked; empty when all is well. */
+      readonly findings: readonly LockFinding[];
+    }
   | {
       readonly type: 'run-finished';
       readonly job: string;

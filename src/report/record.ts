@@ -59,6 +59,7 @@ export function runRecorder(mask: SecretMask = new SecretMask(), now: () => Date
         notices.push({ level: event.level, message: event.message });
         break;
       case 'artifact-started':
+      case 'checked':
         break;
       case 'artifact-finished':
         outcomes.set(outcomeKey(event.outcome), event.outcome);

@@ -16,6 +16,7 @@ export async function readBaselines(request: DeriveRequest, purse: Spending): Pr
   for (const profile of withDefault(request.profiles)) {
     const values = merge(request.values, profile.values);
     const rendering = await purse.render(values, {});
+    if (rendering.kind === 'refused' && isImplied(profile, request)) continue;
     if (rendering.kind !== 'rendered') {
       const why = rendering.kind === 'refused' ? rendering.why : 'there were no renders left for it';
       return { kind: 'refused', profile: profile.name, why };
@@ -24,6 +25,11 @@ export async function readBaselines(request: DeriveRequest, purse: Spending): Pr
     baselines.push({ profile: profile.name, values, tree: merge(inside.values, values), text, references });
   }
   return { kind: 'read', baselines, keys: templateKeys(inside.templates) };
+}
+
+/** Profiles may be there just because the chart refuses to render without them. */
+function isImplied(profile: Profile, { profiles }: DeriveRequest): boolean {
+  return profiles.length > 0 && !profiles.includes(profile);
 }
 
 /** The data file's `values` alone are a profile too. */

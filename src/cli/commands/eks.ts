@@ -1,11 +1,13 @@
 import { resolve } from 'node:path';
 import type { Helm } from '../../charts/helm.ts';
+import { judge } from '../../charts/isolation/verdict.ts';
 import type { Aws } from '../../aws/clients.ts';
 import { accountId } from '../../aws/identity.ts';
 import { ownerTagKey } from '../../aws/owner-tag.ts';
 import { objectStore } from '../../aws/s3.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
 import { inventoryOf, sideObjectName } from '../../model/inventory.ts';
+import type { ChartIsolation } from '../../model/isolation.ts';
 import { locate, parseReference } from '../../model/reference.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
 import { splitTarget } from '../../model/target-name.ts';
@@ -21,7 +23,7 @@ import { chartRequest, imageRequest } from '../copy-requests.ts';
 import { archiveOf, makePlan, openSources, readDataFiles, type Sources } from '../eks-plan.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
-import { checkRenders } from '../render-check.ts';
+import { isolateWith, isolationContext, proveAll } from '../eks-isolation.ts';
 import { findHelm } from './helm.ts';
 import { type Replication, replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
@@ -76,9 +78,11 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     });
     const sources = await openSources(session, settings, files, aws);
     const prefix = `${target.host}/${target.path}${settings.project}-`;
-    const plan = await makePlan(session, settings, files, sources, prefix);
+    const helm = await helmOf(session, settings, files, command);
+    const isolation =
+      helm === undefined ? undefined : isolationContext(helm, { session, settings, files, sources, prefix });
+    const plan = await makePlan(session, settings, files, sources, prefix, isolation && isolateWith(isolation));
     const failures = planFailures(session, plan);
-    const helm = await helmOf(session, settings, command);
     announce(session, plan);
     const out = resolve(command.out);
     const written = await writeFiles(out, {
@@ -86,7 +90,11 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
       'updated_images.json': formatUpdatedImages(plan.updatedImages),
       'replication_result.json': formatResult(plan.result),
     });
-    if (command.plan === true) return { failures, totals: undefined, files: written };
+    if (command.plan === true) {
+      failures.push(...judged(session, settings, files, plan.isolation).failures);
+      const paths = await writeIsolation(out, plan.isolation);
+      return { failures, totals: undefined, files: [...written, ...paths] };
+    }
     const replication = await copyPlan(session, files, sources, plan, target);
     failures.push(...replication.failures);
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
@@ -100,16 +108,20 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
         failures.push(...all.map((each) => failureOf(each.reference ?? name, each)));
       }
     };
-    if (helm !== undefined && !session.admission.aborted) {
+    let proven = plan.isolation;
+    if (isolation !== undefined && !session.admission.aborted) {
       await step('charts', async () => {
-        await checkRenders(session, helm, files, sources, plan.plan.charts, prefix);
+        proven = await proveAll(isolation, plan, replication.outcomes, target.store);
       });
     }
+    const verdict = judged(session, settings, files, proven);
+    failures.push(...verdict.failures);
+    left.push(...(await writeIsolation(out, proven)));
     if (failures.length === 0 && session.admission.aborted)
       failures.push(failureOf('run', toReplicationError(session.admission.reason)));
     if (failures.length === 0 && command.publish === true) {
       await step('publish', async () => {
-        left.push(...(await publish(session, settings, plan, aws, out)));
+        left.push(...(await publish(session, settings, { ...plan, isolation: proven }, aws, out, verdict.gap)));
       });
     }
     return { failures, totals: replication.totals, files: left };
@@ -122,8 +134,13 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
  * The helm that charts are rendered with. One that the user named has to be had; where none was named and none can be
  * had (a build without internet), the run goes on without rendering, and says so.
  */
-async function helmOf(session: Session, settings: EksSettings, command: EksCommand): Promise<Helm | undefined> {
-  if (command.render === false || command.plan === true) return undefined;
+async function helmOf(
+  session: Session,
+  settings: EksSettings,
+  files: DataFileSet,
+  command: EksCommand,
+): Promise<Helm | undefined> {
+  if (command.render === false || files.charts.size === 0) return undefined;
   try {
     return await findHelm(session, settings.helmDistro);
   } catch (error) {
@@ -132,10 +149,33 @@ async function helmOf(session: Session, settings: EksSettings, command: EksComma
     session.reporter.emit({
       type: 'notice',
       level: 'warning',
-      message: `no helm, so charts are not rendered to look for images that are not replicated: ${message}`,
+      message: `no helm, so charts are not rendered to look for images that are not declared: ${message}`,
     });
+    for (const { name, version } of [...files.charts.values()].filter(({ images }) => images.length === 0))
+      session.reporter.emit({
+        type: 'notice',
+        level: 'warning',
+        message: `chart ${name} ${version} declares no images, and without helm none are found: none are replicated for it`,
+      });
     return undefined;
   }
+}
+
+/** What the charts still pull from elsewhere: told, and a failure where it is one. */
+function judged(
+  session: Session,
+  settings: EksSettings,
+  files: DataFileSet,
+  isolation: readonly ChartIsolation[],
+): { readonly failures: readonly Failure[]; readonly gap: number } {
+  const declared = new Set([...files.charts.values()].flatMap(({ key, images }) => (images.length > 0 ? [key] : [])));
+  const { warnings, errors, gap } = judge(isolation, settings.uncontrolledImages, declared);
+  for (const message of warnings) session.reporter.emit({ type: 'notice', level: 'warning', message });
+  return { failures: errors.map((error) => failureOf(error.reference ?? 'chart', error)), gap };
+}
+
+async function writeIsolation(out: string, isolation: readonly ChartIsolation[]): Promise<readonly string[]> {
+  return isolation.length === 0 ? [] : writeFiles(out, { 'isolation.json': jsonText(isolation) });
 }
 
 /** What has to be corrected in data files ends the run before anything moves; a chart that cannot be had does not stop the rest. */
@@ -208,6 +248,7 @@ async function publish(
   plan: EksPlan,
   aws: Aws,
   out: string,
+  gap: number,
 ): Promise<readonly string[]> {
   session.reporter.emit({ type: 'phase', phase: 'publish' });
   const account = await accountId(aws, settings.accountId, session.signal);
@@ -231,7 +272,7 @@ async function publish(
     ],
     signal: session.signal,
   });
-  const values = resultMetadata(bucket, key);
+  const values = { ...resultMetadata(bucket, key), ...(gap > 0 ? { IsolationGap: String(gap) } : {}) };
   const paths = await writeFiles(out, { 'metadata.json': jsonText(values) });
   session.reporter.emit({ type: 'notice', level: 'info', message: `published s3://${bucket}/${key}` });
   return paths;

@@ -28,6 +28,8 @@ export interface ChartImages {
   readonly images: readonly DeclaredImage[];
   /** The user's `values`, and over them what points the declared images at the target. */
   readonly values: JsonMap;
+  /** These alone, without the user's `values`. */
+  readonly overrides: JsonMap;
   readonly problems: readonly ReplicationError[];
   readonly notices: readonly string[];
 }
@@ -52,6 +54,7 @@ class ImageResolver {
   readonly #notices: string[] = [];
   readonly #set = new Map<string, { readonly value: Json; readonly image: string }>();
   #values: JsonMap;
+  #overrides: JsonMap = {};
 
   constructor(entry: ChartEntry, chart: ChartContent, prefix: string) {
     this.#entry = entry;
@@ -62,7 +65,13 @@ class ImageResolver {
   }
 
   result(): ChartImages {
-    return { images: this.#images, values: this.#values, problems: this.#problems, notices: this.#notices };
+    return {
+      images: this.#images,
+      values: this.#values,
+      overrides: this.#overrides,
+      problems: this.#problems,
+      notices: this.#notices,
+    };
   }
 
   resolve(image: ImageEntry): void {
@@ -236,6 +245,7 @@ class ImageResolver {
     }
     if (before === undefined) this.#set.set(name, { value, image: image.name });
     this.#values = values;
+    this.#overrides = withValue(this.#overrides, path, value) ?? this.#overrides;
   }
 
   #noticeMissingTag(image: ImageEntry, written: string): void {

@@ -1,7 +1,10 @@
 import pLimit from 'p-limit';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
+import type { ChartIsolation } from '../../model/isolation.ts';
 import { type Origin, type Plan, planVersion, type PlannedChart } from '../../model/plan.ts';
 import { checkTargetRepository, targetReference } from '../../model/target-name.ts';
+import type { FoundImage, IsolatedChart } from '../../charts/isolation/port.ts';
+import { placeOf as placeInRender, placeText } from '../../charts/isolation/texts.ts';
 import type { ChartContent } from './chart-content.ts';
 import type { ChartEntry, DataFileSet } from './entries.ts';
 import { type ChartImages, declaredImages } from './images.ts';
@@ -20,12 +23,29 @@ export interface EksPlanOptions {
   /** Platforms to copy where the data files name none, as os/architecture[/variant]. */
   readonly platforms: 'all' | readonly string[];
   readonly signal: AbortSignal;
+  /**
+   * Finds what a chart needs beside its declared images, and the values that re-point it. Without it, only what is declared
+   * is replicated.
+   */
+  readonly isolate?: IsolateEntry | undefined;
   /** How many charts are read at once. Default 8. */
   readonly concurrency?: number;
 }
 
+/** @param target `registry/path/name:tag` of the chart */
+export type IsolateEntry = (
+  entry: ChartEntry,
+  declared: ChartImages,
+  target: string,
+  signal: AbortSignal,
+) => Promise<IsolatedChart>;
+
 export interface EksPlan {
   readonly plan: Plan;
+  /** By the charts' keys, sorted. Empty when nothing was rendered. */
+  readonly isolated: ReadonlyMap<string, IsolatedChart>;
+  /** What is known about the images of each chart, sorted by key; proven once the copy is done. */
+  readonly isolation: readonly ChartIsolation[];
   readonly result: ReplicationResult;
   /** What the original module writes as `updated_images.json`: each pair once, additional images first. */
   readonly updatedImages: readonly UpdatedImage[];
@@ -38,6 +58,7 @@ interface PlannedEntry {
   readonly chart: PlannedChart;
   readonly replicated: ReplicatedChart;
   readonly images: ChartImages;
+  readonly isolated: IsolatedChart | undefined;
 }
 
 /**
@@ -66,6 +87,11 @@ export async function planEks(files: DataFileSet, options: EksPlanOptions): Prom
     ),
   );
   notices.push(...wanted.flatMap(subsetNotice));
+  const isolated = new Map(
+    planned
+      .flatMap((each) => (each.isolated === undefined ? [] : [[each.chart.key, each.isolated] as const]))
+      .sort(([a], [b]) => compare(a, b)),
+  );
   const charts = Object.fromEntries(planned.map(({ chart, replicated }) => [chart.key, replicated]));
   return {
     plan: {
@@ -74,6 +100,8 @@ export async function planEks(files: DataFileSet, options: EksPlanOptions): Prom
       images: gatherImages(wanted),
       charts: planned.map(({ chart }) => chart).sort((a, b) => compare(a.key, b.key)),
     },
+    isolated,
+    isolation: [...isolated.values()].map(({ isolation }) => isolation),
     result: { ami: { version: files.amiVersion }, charts, additional_images: additional },
     updatedImages: distinct(wanted.map(({ source, target }) => ({ src: source, target }))),
     problems,
@@ -90,6 +118,11 @@ async function planChart(
     const repository = chartTarget(options.prefix, entry.repository, entry.name);
     const content = await options.readChart(entry, options.signal);
     const images = declaredImages(entry, content, options.prefix);
+    const target = `${repository}:${chartTag(content.version)}`;
+    // What is wrong with the declared paths ends the run anyway.
+    const isolated =
+      images.problems.length > 0 ? undefined : await options.isolate?.(entry, images, target, options.signal);
+    const values = isolated?.values ?? images.values;
     return {
       chart: {
         kind: 'chart',
@@ -97,8 +130,8 @@ async function planChart(
         name: entry.name,
         version: content.version,
         repository: entry.repository,
-        target: `${repository}:${chartTag(content.version)}`,
-        values: images.values,
+        target,
+        values,
         origins: [entry.origin],
       },
       replicated: {
@@ -108,9 +141,10 @@ async function planChart(
           repository: `oci://${repository}`,
           srcRepository: entry.repository,
         },
-        values: images.values,
+        values,
       },
       images,
+      isolated,
     };
   } catch (error) {
     const errors: readonly unknown[] = error instanceof ReplicationErrors ? error.errors : [error];
@@ -133,25 +167,42 @@ function wantedImages(
 ): { readonly wanted: readonly WantedImage[]; readonly additional: Readonly<Record<string, string>> } {
   const wanted: WantedImage[] = [];
   const additional: [string, string][] = [];
-  const want = (reference: string, origin: Origin, platforms: readonly string[] | undefined): void => {
+  const want = (
+    { reference, target = targetReference(options.prefix, reference), digest }: Wish,
+    origin: Origin,
+    platforms: readonly string[] | undefined,
+  ): void => {
     try {
-      const target = targetReference(options.prefix, reference);
       checkTargetRepository(target);
       const source = mapSource(reference, files.dockerMappings);
-      wanted.push({ source, target, origin, platforms: platforms ?? options.platforms });
+      wanted.push({ source, target, origin, platforms: platforms ?? options.platforms, digest });
     } catch (error) {
       problems.push(placed(error, origin));
     }
   };
   for (const [name, { reference, origin }] of files.additionalImages) {
-    want(reference, origin, files.platforms);
+    want({ reference }, origin, files.platforms);
     additional.push([name, targetReference(options.prefix, reference)]);
   }
-  for (const { chart, images } of planned) {
+  for (const { chart, images, isolated } of planned) {
     const platforms = files.charts.get(chart.key)?.platforms;
-    for (const image of images.images) want(image.reference, image.origin, platforms);
+    for (const image of images.images) want({ reference: image.reference }, image.origin, platforms);
+    for (const image of isolated?.images ?? []) want(image, originOf(chart, image), platforms);
   }
   return { wanted, additional: Object.fromEntries(additional) };
+}
+
+interface Wish {
+  readonly reference: string;
+  /** The reference behind the prefix unless told. */
+  readonly target?: string;
+  readonly digest?: WantedImage['digest'];
+}
+
+/** The chart's own place in the data files, and where in its render the image is named. */
+function originOf({ origins, key }: PlannedChart, { place }: FoundImage): Origin {
+  const where = `charts.${key}: ${placeText(placeInRender(place))}`;
+  return { ...origins[0], path: where };
 }
 
 /** A subset of the platforms is a new index, with another digest than the one that the values ask for. */

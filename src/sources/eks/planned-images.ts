@@ -1,3 +1,4 @@
+import type { Digest } from '../../model/digest.ts';
 import { ReplicationError } from '../../model/errors.ts';
 import type { Origin, PlannedChart, PlannedImage } from '../../model/plan.ts';
 import { formatLocation, locate, parseReference } from '../../model/reference.ts';
@@ -9,6 +10,8 @@ export interface WantedImage {
   readonly target: string;
   readonly platforms: 'all' | readonly string[];
   readonly origin: Origin;
+  /** Set when it has to be this content, whatever its tag names by then. */
+  readonly digest?: Digest | undefined;
 }
 
 /** Images with the same source become one, with all its target names, origins and platforms. Sorted by source. */
@@ -21,9 +24,11 @@ export function gatherImages(wanted: readonly WantedImage[]): PlannedImage[] {
   return [...groups.values()]
     .map((group): PlannedImage => {
       const sources = group.map(({ source }) => source).sort();
+      const digest = group.find((each) => each.digest !== undefined)?.digest;
       return {
         kind: 'image',
         source: sources[0] ?? '',
+        ...(digest === undefined ? {} : { digest }),
         platforms: union(group.map(({ platforms }) => platforms)),
         targets: [...new Set(group.map(({ target }) => target))].sort(),
         origins: group.map(({ origin }) => origin),

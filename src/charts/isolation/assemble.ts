@@ -1,0 +1,109 @@
+import type { ChartIsolation, ConditionalReference } from '../../model/isolation.ts';
+import { targetReference } from '../../model/target-name.ts';
+import type { FoundReference } from '../discovery/found.ts';
+import type { Derivation } from '../overrides/port.ts';
+import { formatPath, merge } from '../overrides/tree.ts';
+import { type Conditionals, conditionPath } from './conditionals.ts';
+import { conditionalProfile, type FoundImage, type IsolatedChart, type IsolationRequest } from './port.ts';
+import { referenceRows, type Row } from './rows.ts';
+import { placeOf, placeText } from './texts.ts';
+import { warningsOf } from './warnings.ts';
+import type { Use } from './uses.ts';
+
+export type Derived = Extract<Derivation, { readonly kind: 'derived' }>;
+
+export interface Rejected {
+  /** Its text is what was asked for. */
+  readonly found: FoundReference;
+  readonly why: string;
+}
+
+/** Everything that was found out about a chart before the copy. */
+export interface Findings {
+  readonly uses: readonly Use[];
+  /** Outside references that need a place at the target. */
+  readonly wanted: ReadonlySet<string>;
+  /** Names that the declared overrides give to images that are not declared, to what the chart writes. */
+  readonly moved: ReadonlyMap<string, string>;
+  readonly rejected: readonly Rejected[];
+  /** What the chart writes, by the name that the declared overrides make of it. */
+  readonly originals: ReadonlyMap<string, string>;
+  readonly hidden: Conditionals;
+  readonly derivation: Derived;
+  readonly cost: Pick<ChartIsolation, 'renders' | 'seconds'>;
+}
+
+export async function assemble(request: IsolationRequest, findings: Findings): Promise<IsolatedChart> {
+  const { derivation, uses, hidden, cost } = findings;
+  const rows = referenceRows(request, findings);
+  const overrides = merge(derivation.values, request.declared);
+  const problems = problemsOf(derivation);
+  const isolation: ChartIsolation = {
+    key: request.key,
+    name: request.chart.name,
+    version: request.chart.version,
+    target: request.chartTarget,
+    profiles: uses.map(({ profile }) => profile.name).filter((name) => name !== conditionalProfile),
+    references: rows.map(({ row }) => row),
+    conditional: conditionalRows(request, hidden, rows),
+    rejected: findings.rejected.map(({ found, why }) => ({ text: found.text, place: placeOf(found.place), why })),
+    derived: derivation.proof.derived.map(({ template, before, after }) => ({ template, before, after })),
+    warnings: [...(await warningsOf(request, uses, rows)), ...hidden.warnings],
+    holds: problems.length === 0 && !rows.some(({ row }) => row.outcome === 'refused' || row.outcome === 'unknown'),
+    problems: [...problems],
+    ...cost,
+  };
+  return {
+    values: merge(merge(request.values, derivation.values), request.declared),
+    overrides,
+    images: imagesOf(request, rows),
+    isolation,
+    uses: uses.map(({ profile }) => profile),
+  };
+}
+
+function problemsOf({ proof }: Derived): readonly string[] {
+  return [
+    ...proof.failures.map(
+      ({ profile, found, why }) => `${why} (${placeText(placeOf(found.place))}, profile ${profile})`,
+    ),
+    ...proof.unexplained.map(
+      ({ template, before, after }) =>
+        `${template} differs with the overrides in more than references: "${before}" becomes "${after}"`,
+    ),
+  ];
+}
+
+/** Images that have to be copied for the references, each under the name that the chart asks for. */
+function imagesOf({ declaredTargets, prefix }: IsolationRequest, rows: readonly Row[]): readonly FoundImage[] {
+  return rows.flatMap(({ row, found, digest }) => {
+    if (row.outcome === 'allowed') return [];
+    const target = row.target ?? targetReference(prefix, row.reference);
+    return declaredTargets.has(target) ? [] : [{ reference: row.reference, target, digest, place: found.place }];
+  });
+}
+
+function conditionalRows(
+  { declaredTargets, prefix }: IsolationRequest,
+  { images, inCrds, use }: Conditionals,
+  rows: readonly Row[],
+): ConditionalReference[] {
+  const repointed = rows.filter(({ row }) => row.outcome === 'repointed').map(({ row }) => row.reference);
+  const isCopied = (text: string): boolean =>
+    (use !== undefined && repointed.some((each) => each === text || each.endsWith(`/${text}`))) ||
+    declaredTargets.has(targetReference(prefix, text));
+  return [
+    ...images.map((image) => ({
+      references: [...image.candidates],
+      valuePath: conditionPath(image),
+      switches: image.switches.map(({ path }) => formatPath(path)),
+      copied: image.candidates.some(isCopied),
+    })),
+    ...inCrds.map(({ text, place }) => ({
+      references: [text],
+      valuePath: `${place.template}:${place.line}`,
+      switches: [],
+      copied: false,
+    })),
+  ];
+}

@@ -1,0 +1,69 @@
+import { isReplicationError } from '../../model/errors.ts';
+import { parseReference } from '../../model/reference.ts';
+import { type ConditionalImage, conditionalImages } from '../discovery/conditional.ts';
+import { discover } from '../discovery/discover.ts';
+import type { FoundReference } from '../discovery/found.ts';
+import { switchOn } from '../discovery/switched-on.ts';
+import { formatPath, merge } from '../overrides/tree.ts';
+import { conditionalProfile, type IsolationRequest } from './port.ts';
+import type { ChartRenders } from './renders.ts';
+import type { Use } from './uses.ts';
+
+/** What a condition hides, and the use of the chart that shows it. */
+export interface Conditionals {
+  readonly images: readonly ConditionalImage[];
+  /** References in `crds/`, which helm installs as they are. */
+  readonly inCrds: readonly FoundReference[];
+  /** Set when they are to be copied, and a render shows some. */
+  readonly use: Use | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** @param written references as the chart writes them, of all profiles */
+export async function conditionals(
+  request: IsolationRequest,
+  uses: readonly Use[],
+  written: readonly FoundReference[],
+  renders: ChartRenders,
+): Promise<Conditionals> {
+  const shown = [...written, ...uses.flatMap(({ look }) => look.references)];
+  const images = conditionalImages(request.chart, request.values, shown);
+  const inCrds = uses[0] === undefined ? [] : crdReferences(uses[0].look.crds);
+  const [first] = uses;
+  if (!request.copyConditional || first === undefined || images.length === 0)
+    return { images, inCrds, use: undefined, warnings: [] };
+  const switched = await switchOn(images, shown, (values) => renders.raw(merge(first.values, values), request.signal), {
+    memo: renders.memo,
+  });
+  const warnings = switched.refused.map(
+    ({ switches, why }) =>
+      `cannot be switched on for conditional images: ${switches.map(({ path }) => path.join('.')).join(', ')}: ${why}`,
+  );
+  if (switched.on.length === 0) return { images, inCrds, use: undefined, warnings };
+  const profile = { name: conditionalProfile, values: merge(first.profile.values, switched.values) };
+  const values = merge(merge(request.values, request.declared), merge(profile.values, request.declared));
+  const look = await renders.look(values, request.signal);
+  return { images, inCrds, use: look.kind === 'rendered' ? { profile, values, look } : undefined, warnings };
+}
+
+/** Only what names a host and a version: the documentation in a CRD is full of examples. */
+function crdReferences(crds: string): readonly FoundReference[] {
+  const texts = new Map<string, FoundReference>();
+  for (const found of discover(crds).references) if (isExact(found.text)) texts.set(found.text, found);
+  return [...texts.values()];
+}
+
+function isExact(text: string): boolean {
+  try {
+    const { registry, tag, digest } = parseReference(text);
+    return registry !== undefined && (tag ?? digest) !== undefined;
+  } catch (error) {
+    if (isReplicationError(error)) return false;
+    throw error;
+  }
+}
+
+/** `sidecar.image` */
+export function conditionPath({ valuePath }: ConditionalImage): string {
+  return formatPath(valuePath);
+}

@@ -1,0 +1,149 @@
+import type { Digest } from '../../model/digest.ts';
+import type { ChartIsolation, IsolatedReference } from '../../model/isolation.ts';
+import type { FoundReference } from '../discovery/found.ts';
+import type { Profile, Values } from '../overrides/port.ts';
+import { merge } from '../overrides/tree.ts';
+import type { Renderer } from '../render/render-chart.ts';
+import { mergeAppending } from './merge-lists.ts';
+import { conditionalProfile } from './port.ts';
+import { chartRenders } from './renders.ts';
+import { placeOf, placeText } from './texts.ts';
+
+/** A chart at the target, to be proven with what is published for it. */
+export interface ProofRequest {
+  /** What was planned. */
+  readonly isolation: ChartIsolation;
+  /** The chart's archive as it was pulled back from the target. */
+  readonly archive: Uint8Array;
+  /** As the result has them. */
+  readonly published: Values;
+  /** These without the data file's `values`. */
+  readonly overrides: Values;
+  /** Profiles under which the chart renders. */
+  readonly uses: readonly Profile[];
+  readonly kubeVersion: string;
+  readonly apiVersions: readonly string[];
+  readonly prefix: string;
+  readonly isAllowed: (reference: string) => boolean;
+  /** Digest that was copied, by the name at the target. */
+  readonly copied: ReadonlyMap<string, Digest>;
+  /** What the target holds under a name now; `undefined` when it has nothing there. */
+  readonly digestAt: (target: string, signal: AbortSignal) => Promise<Digest | undefined>;
+  readonly renderer: Renderer;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Renders the chart from the target as it will be installed, and requires that every reference is at the target with the
+ * content that was copied, or at an allowed host: with the published values over each profile's as a second values file, and
+ * merged as the EKS module merges them. References that no value moves stay what they are.
+ * @throws ReplicationError as `renderChart`, and as `digestAt`
+ */
+export async function proveChart(request: ProofRequest): Promise<ChartIsolation> {
+  const { isolation } = request;
+  const proof = new ChartProof(request);
+  for (const use of request.uses) {
+    for (const { how, values } of installations(request, use)) await proof.check(use.name, how, values);
+  }
+  return proof.result(isolation);
+}
+
+interface Installation {
+  readonly how: string;
+  readonly values: Values;
+}
+
+/** The ways in which a chart's user may put profile and published values together; each but once. */
+function installations({ published, overrides }: ProofRequest, { values }: Profile): readonly Installation[] {
+  const ways = [
+    { how: 'with the published values', values: merge(merge(published, values), overrides) },
+    { how: 'with values merged as the EKS module merges them', values: mergeAppending(values, published) },
+  ];
+  const [first, second] = ways;
+  return first !== undefined && JSON.stringify(first.values) === JSON.stringify(second?.values) ? [first] : ways;
+}
+
+class ChartProof {
+  readonly #request: ProofRequest;
+  readonly #renders: ReturnType<typeof chartRenders>;
+  readonly #problems = new Set<string>();
+  /** By name at the target. */
+  readonly #wrong = new Map<string, string>();
+  readonly #right = new Map<string, Digest>();
+  readonly #left: ReadonlySet<string>;
+
+  constructor(request: ProofRequest) {
+    this.#request = request;
+    const { renderer, archive, isolation, kubeVersion, apiVersions } = request;
+    const releaseName = isolation.key.replaceAll('_', '-').toLowerCase();
+    this.#renders = chartRenders(renderer, { chart: archive, releaseName, kubeVersion, apiVersions });
+    const open = isolation.references.filter(({ outcome }) => outcome !== 'repointed' && outcome !== 'patched');
+    this.#left = new Set(open.map(({ reference }) => reference));
+  }
+
+  async check(profile: string, how: string, values: Values): Promise<void> {
+    const look = await this.#renders.look(values, this.#request.signal);
+    const where = profile === 'default' ? how : `${how}, profile ${profile}`;
+    if (look.kind === 'refused') {
+      this.#problems.add(`does not render ${where}: ${look.why}`);
+      return;
+    }
+    for (const found of look.references) {
+      const problem = await this.#problemOf(found);
+      if (problem === undefined) continue;
+      const text = `${problem} (${placeText(placeOf(found.place))}, ${where})`;
+      if (this.#isPlanned(found.text)) this.#wrong.set(found.text, text);
+      else this.#problems.add(text);
+    }
+  }
+
+  #isPlanned(text: string): boolean {
+    return this.#request.isolation.references.some(({ target }) => target === text);
+  }
+
+  async #problemOf({ text, kind }: FoundReference): Promise<string | undefined> {
+    const { prefix, isAllowed, isolation, copied, digestAt, signal } = this.#request;
+    if (!text.startsWith(prefix)) {
+      if (isAllowed(text) || this.#left.has(text)) return undefined;
+      if (kind !== 'typed' && isolation.rejected.some((each) => each.text === text)) return undefined;
+      return `${text} is neither at the target nor at an allowed host`;
+    }
+    const wanted = copied.get(text);
+    if (wanted === undefined) {
+      // A guess that is no image, and that a value moves along with images.
+      const isGuess = kind !== 'typed' && isolation.rejected.some((each) => text.endsWith(each.text));
+      return isGuess ? undefined : `${text} was not copied`;
+    }
+    const there = await digestAt(text, signal);
+    if (there === undefined) return `the target does not have ${text}`;
+    if (there !== wanted) return `the target has ${there} as ${text}, and not ${wanted}, which was copied`;
+    this.#right.set(text, wanted);
+    return undefined;
+  }
+
+  result(planned: ChartIsolation): ChartIsolation {
+    const references = planned.references.map((row) => this.#proven(row));
+    const problems = [...new Set([...planned.problems, ...this.#problems])];
+    const failed = references.some(({ proof }) => proof === 'failed');
+    const cost = this.#renders.cost();
+    return {
+      ...planned,
+      references,
+      problems,
+      holds: planned.holds && problems.length === 0 && !failed,
+      renders: planned.renders + cost.renders,
+      seconds: Math.round((planned.seconds + cost.seconds) * 1000) / 1000,
+    };
+  }
+
+  #proven(row: IsolatedReference): IsolatedReference {
+    if (row.outcome === 'allowed') return { ...row, proof: 'proven' };
+    if (row.target === undefined || (row.outcome !== 'repointed' && row.outcome !== 'patched')) return row;
+    const wrong = this.#wrong.get(row.target);
+    const digest = this.#right.get(row.target);
+    if (wrong !== undefined) return { ...row, proof: 'failed', problem: wrong };
+    if (digest !== undefined) return { ...row, proof: 'proven', digest };
+    const where = row.profiles.length === 0 ? ` under ${conditionalProfile}` : '';
+    return { ...row, proof: 'failed', problem: `the chart from the target does not name ${row.target}${where}` };
+  }
+}

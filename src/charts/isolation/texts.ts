@@ -1,0 +1,20 @@
+import type { IsolationPlace } from '../../model/isolation.ts';
+import type { FoundReference } from '../discovery/found.ts';
+import type { ValuePath } from '../overrides/port.ts';
+import { formatPath } from '../overrides/tree.ts';
+
+/** A place as the report has it. */
+export function placeOf({ template, line, object, path, inside }: FoundReference['place']): IsolationPlace {
+  const name = object.namespace === undefined ? object.name : `${object.namespace}/${object.name}`;
+  const within = inside === undefined || inside.length === 0 ? '' : ` > ${formatPath(inside)}`;
+  return { template, line, object: `${object.kind}/${name}`, field: `${formatPath(path)}${within}` };
+}
+
+/** `Deployment/web spec.containers[0].image (web/templates/deployment.yaml:12)` */
+export function placeText({ template, line, object, field }: IsolationPlace): string {
+  return `${object} ${field} (${template}:${line})`;
+}
+
+export function isInList(path: ValuePath): boolean {
+  return path.some((key) => typeof key === 'number');
+}

@@ -1,0 +1,98 @@
+import { ReplicationError } from '../../model/errors.ts';
+import type { ChartIsolation } from '../../model/isolation.ts';
+import { placeText } from './texts.ts';
+
+/** What happens to a chart with a reference that no value moves. */
+export const uncontrolledPolicies = ['WARN', 'FAIL', 'PATCH'] as const;
+export type UncontrolledPolicy = (typeof uncontrolledPolicies)[number];
+
+export interface Verdict {
+  /** What the cluster would still pull from elsewhere, for the reader. */
+  readonly warnings: readonly string[];
+  readonly errors: readonly ReplicationError[];
+  /** References that no value moves, and charts that could not be rendered to look for them. */
+  readonly gap: number;
+}
+
+/**
+ * Judges what is known about the charts: references that values control have to be proven in every mode; for those that no
+ * value controls the policy decides.
+ * @param declared keys of charts whose images the data files declare: not being able to render these is a gap, not an error
+ */
+export function judge(
+  charts: readonly ChartIsolation[],
+  policy: UncontrolledPolicy,
+  declared: ReadonlySet<string>,
+): Verdict {
+  const warnings: string[] = [];
+  const errors: ReplicationError[] = [];
+  let gap = 0;
+  for (const chart of charts) {
+    const open = [
+      ...gapsOf(chart),
+      ...(chart.profiles.length === 0 && declared.has(chart.key) ? unrenderedGap(chart) : []),
+    ];
+    gap += open.length;
+    if (policy === 'WARN') warnings.push(...open.map(({ message }) => message));
+    else errors.push(...open);
+    if (chart.profiles.length > 0 || !declared.has(chart.key)) errors.push(...defectsOf(chart));
+  }
+  return { warnings, errors, gap };
+}
+
+function gapsOf(chart: ChartIsolation): readonly ReplicationError[] {
+  return chart.references
+    .filter(({ outcome }) => outcome === 'uncontrolled')
+    .map(({ reference, places: [place], why }) => {
+      const where = place === undefined ? '' : ` (${placeText(place)})`;
+      return new ReplicationError(
+        'refused',
+        `${titleOf(chart)}: still pulls ${reference}${where}: ${why ?? 'no value moves it'}; the image is copied all the same`,
+        {
+          side: 'module',
+          reference,
+          remedy: 'use a version of the chart that has a value for it, or re-point it in the cluster',
+        },
+      );
+    });
+}
+
+function unrenderedGap(chart: ChartIsolation): readonly ReplicationError[] {
+  return [
+    new ReplicationError(
+      'refused',
+      `${titleOf(chart)} was not checked for images beside the declared ones: ${chart.problems.join('; ')}`,
+      { side: 'module', reference: titleOf(chart), remedy: valuesRemedy(chart) },
+    ),
+  ];
+}
+
+function defectsOf(chart: ChartIsolation): readonly ReplicationError[] {
+  const reference = titleOf(chart);
+  const remedy =
+    chart.profiles.length === 0 ? valuesRemedy(chart) : `declare the image paths of the chart in the data file`;
+  const error = (message: string, advice = remedy): ReplicationError =>
+    new ReplicationError('refused', `${reference}: ${message}`, { side: 'module', reference, remedy: advice });
+  return [
+    ...chart.references.flatMap(({ reference: image, outcome, why = '', proof, problem = '', controlledBy }) => {
+      if (outcome === 'refused')
+        return [
+          error(
+            `${image} cannot be re-pointed, though ${controlledBy.join(', ')} would do it: ${why}`,
+            `give the values that the chart asks for under charts.${chart.key}.values of the data file`,
+          ),
+        ];
+      if (outcome === 'unknown') return [error(`${image} stays public: ${why}`)];
+      return proof === 'failed' ? [error(`the isolation proof fails for ${image}: ${problem}`)] : [];
+    }),
+    ...chart.problems.map((problem) => error(problem)),
+  ];
+}
+
+function valuesRemedy({ key }: ChartIsolation): string {
+  return `give the values that the chart asks for under charts.${key}.values, or under a profile of it, in the data file`;
+}
+
+function titleOf({ name, version }: ChartIsolation): string {
+  return `chart ${name} ${version}`;
+}

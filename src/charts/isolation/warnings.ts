@@ -1,0 +1,44 @@
+import { valuesWith } from '../discovery/chart-values.ts';
+import { shortenedTemplates } from '../discovery/shortened.ts';
+import { templateTexts } from '../render/template-texts.ts';
+import type { IsolationRequest } from './port.ts';
+import type { Row } from './rows.ts';
+import { placeOf, placeText } from './texts.ts';
+import type { Use } from './uses.ts';
+
+/** What the reader should know of a chart's renders. */
+export async function warningsOf(
+  request: IsolationRequest,
+  uses: readonly Use[],
+  rows: readonly Row[],
+): Promise<readonly string[]> {
+  const warnings = new Set<string>();
+  const looks = uses.map(({ look }) => look);
+  if (looks.every(({ discovery }) => discovery.workloads === 0 && discovery.references.length === 0))
+    warnings.add('renders nothing that runs containers');
+  for (const { discovery, warnings: said } of looks) {
+    for (const { template, line, message } of discovery.broken)
+      warnings.add(`${template}:${line} could not be read for references: ${message}`);
+    for (const { place, why } of discovery.notImages)
+      if (why !== 'placeholder') warnings.add(`${placeText(placeOf(place))} is no image reference${secretNote(why)}`);
+    for (const line of said) if (line.startsWith('values.schema.json')) warnings.add(line);
+  }
+  const templates = await templateTexts(request.archive);
+  for (const { values, look } of uses) {
+    for (const { template, values: empty } of shortenedTemplates(
+      templates,
+      valuesWith(request.chart, values),
+      look.text,
+    ))
+      warnings.add(`${template} renders nothing, as ${empty.join(', ')} ${empty.length === 1 ? 'is' : 'are'} not set`);
+  }
+  for (const { row } of rows.filter((each) => each.row.insideList && each.row.outcome === 'repointed'))
+    warnings.add(
+      `${row.reference} is set inside of a list (${row.controlledBy.join(', ')}): values that bring this list themselves, as the EKS module's may, are joined with it`,
+    );
+  return [...warnings];
+}
+
+function secretNote(why: string): string {
+  return why === 'holds-a-secret' ? ': it holds a secret' : '';
+}
