@@ -33,12 +33,16 @@ export class DownHosts {
     const down = this.#down.get(url.origin);
     if (down === undefined) return work();
     if (down.probing) {
-      throw new ReplicationError('unreachable', `${url.host} has stopped answering, so this was not tried: ${what}`, {
-        host: url.host,
-        remedy: down.error.remedy,
-        final: true,
-        cause: down.error,
-      });
+      throw new ReplicationError(
+        'unreachable',
+        `${down.error.message}; it has stopped answering, so this was not tried: ${what}`,
+        {
+          host: url.host,
+          remedy: down.error.remedy,
+          final: true,
+          cause: down.error,
+        },
+      );
     }
     down.probing = true;
     try {
