@@ -49,7 +49,9 @@ export function isolateWith(context: IsolationContext): IsolateEntry {
       apiVersions: apiVersionsOf(context, entry),
       values: entry.values,
       declared: declared.overrides,
-      declaredTargets: new Set(declared.images.map(({ reference }) => targetReference(prefix, reference))),
+      declaredImages: new Map(
+        declared.images.map(({ reference }) => [targetReference(prefix, reference), reference] as const),
+      ),
       profiles: [...entry.profiles].map(([name, values]) => ({ name, values })),
       copyConditional: entry.conditionalImages === 'copy',
       prefix,

@@ -8,6 +8,7 @@ import type { ReadStore, WriteStore } from '../model/store.ts';
 import { splitTarget } from '../model/target-name.ts';
 import type { EksPlan } from '../sources/eks/plan.ts';
 import { imageRequest, targetPlace } from './copy-requests.ts';
+import { copiedDigests } from './lock.ts';
 import { onePerRepository } from './lock-contents.ts';
 import { parsePlatforms } from './platform-text.ts';
 import type { Session } from './session.ts';
@@ -133,7 +134,7 @@ export function lockedSession(session: Session): Session {
 
 /** Images that came out other than the lock says: an index that is cut in another way than it was. */
 export function lockMismatches(lock: Lock, outcomes: readonly Outcome[]): readonly Failure[] {
-  const copied = new Map(outcomes.flatMap((each) => (each.kind === 'failed' ? [] : [[each.artifact, each.digest]])));
+  const copied = copiedDigests(outcomes);
   return lock.images.flatMap((image) => {
     const digest = digestAtTarget(image);
     const found = copied.get(image.source);

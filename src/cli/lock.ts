@@ -15,6 +15,7 @@ import {
 } from '../model/lock.ts';
 import type { Plan, PlannedChart, PlannedImage } from '../model/plan.ts';
 import { locate, parseReference } from '../model/reference.ts';
+import type { Outcome } from '../model/result.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
 import { splitTarget } from '../model/target-name.ts';
 import { targetPlace } from './copy-requests.ts';
@@ -30,7 +31,7 @@ export interface ReplicatedChart {
 
 export interface LockInput {
   readonly job: string;
-  /** What all targets begin with, `/` at its end; by default the host, where they have one in common. */
+  /** What targets begin with, `/` at its end, where the run has such a thing; else the host that they have in common. */
   readonly target?: string | undefined;
   readonly images: Plan['images'];
   readonly charts: readonly ReplicatedChart[];
@@ -57,7 +58,7 @@ export async function buildLock(input: LockInput): Promise<Lock> {
     Promise.all(input.images.map((image) => limit(() => lockImage(image, input)))),
     Promise.all(input.charts.map((chart) => limit(() => lockChart(chart, input)))),
   ]);
-  const target = input.target ?? commonHost([...images.flatMap((image) => image.targets), ...charts.map(targetOf)]);
+  const target = commonRoot([...images.flatMap((image) => image.targets), ...charts.map(targetOf)], input.target);
   return {
     kind: lockKind,
     version: lockVersion,
@@ -74,6 +75,11 @@ export async function buildLock(input: LockInput): Promise<Lock> {
           },
         }),
   };
+}
+
+/** Digests that targets hold after a run, by artifact. */
+export function copiedDigests(outcomes: readonly Outcome[]): ReadonlyMap<string, Digest> {
+  return new Map(outcomes.flatMap((each) => (each.kind === 'failed' ? [] : [[each.artifact, each.digest] as const])));
 }
 
 function targetOf(chart: LockedChart): string {
@@ -224,7 +230,9 @@ function complete(target: string): string {
   return tag === undefined || digest === undefined ? target : target.slice(0, target.indexOf('@'));
 }
 
-function commonHost(targets: readonly string[]): string | undefined {
+/** What was given, where all targets begin with it; else their host, where they have one in common. */
+function commonRoot(targets: readonly string[], given: string | undefined): string | undefined {
+  if (given !== undefined && targets.every((target) => target.startsWith(given))) return given;
   const hosts = new Set(targets.map((target) => splitTarget(target).host));
   const [host] = hosts;
   return host === undefined || hosts.size > 1 ? undefined : `${host}/`;

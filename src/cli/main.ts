@@ -61,10 +61,12 @@ export async function main(argv: readonly string[], environment: Environment): P
     'copy a list of images as they are',
     'npx image-replication images --list images.txt --target registry.example.com/mirror',
   )
-    .requiredOption(
+    .option(
       '--list <file>',
       'file with a line `source-reference [target-reference]` per image, # for comments; - reads standard input',
     )
+    .option('--lock <file>', 'copy exactly what this lock says, by digest, instead of a list')
+    .option('--write-lock', 'leave replication.lock.json: everything that was copied, by digest')
     .option('--target <target>', 'where lines without target reference go: host[:port][/prefix], or oci-layout:DIR')
     .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')
     .option('--region <region>', 'AWS region for ECR (default: the one in the host name)')
@@ -73,6 +75,23 @@ export async function main(argv: readonly string[], environment: Environment): P
     .action(async (options: CommonOptions & ImagesOptions) => {
       const { runImages } = await import('./commands/images.ts');
       status = await start('images', options, (session) => runImages(session, options));
+    });
+
+  job(
+    'verify',
+    'check a target, and the sources, against a lock; changes nothing',
+    'npx image-replication verify --lock out/replication.lock.json',
+  )
+    .requiredOption('--lock <file>', 'lock that a run has left')
+    .option(
+      '--target <target>',
+      'check this target instead of the one in the lock: host[:port][/prefix], or oci-layout:DIR',
+    )
+    .option('--no-sources', 'do not ask the sources whether tags have moved or charts are gone')
+    .option('--region <region>', 'AWS region for ECR (default: the one in the host name)')
+    .action(async (options: CommonOptions & VerifyOptions) => {
+      const { runVerify } = await import('./commands/verify.ts');
+      status = await start('verify', options, (session) => runVerify(session, options));
     });
 
   job(
@@ -150,8 +169,17 @@ interface EksOptions {
   readonly publish?: boolean;
 }
 
+interface VerifyOptions {
+  readonly lock: string;
+  readonly target?: string;
+  readonly sources?: boolean;
+  readonly region?: string;
+}
+
 interface ImagesOptions {
-  readonly list: string;
+  readonly list?: string;
+  readonly lock?: string;
+  readonly writeLock?: boolean;
   readonly target?: string;
   readonly platforms?: string;
   readonly region?: string;

@@ -45,7 +45,7 @@ export function parseTarget(text: string | undefined): TargetText {
  * Host in references to a layout's content. It can never be resolved (RFC 2606 section 2): whoever loads the bundle into a
  * registry names that registry instead.
  */
-const layoutHost = 'oci-layout.invalid';
+export const layoutHost = 'oci-layout.invalid';
 
 export interface TargetOptions {
   readonly aws: () => Aws;

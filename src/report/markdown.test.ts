@@ -27,7 +27,7 @@ describe('the Markdown summary', () => {
     ];
     const record = runRecord({
       ok: false,
-      failures: sources.map((each) => failure(each, { cause: 'x\n'.repeat(9000) })),
+      failures: sources.map((each) => failure(each, { cause: 'x\n'.repeat(1200) })),
     });
     const plan = { version: 1 as const, job: 'eks', images: sources.map((each) => image(each)), charts: [] };
     const data = reportData({ record, plan, charts });

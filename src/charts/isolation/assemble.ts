@@ -75,23 +75,23 @@ function problemsOf({ proof }: Derived): readonly string[] {
 }
 
 /** Images that have to be copied for the references, each under the name that the chart asks for. */
-function imagesOf({ declaredTargets, prefix }: IsolationRequest, rows: readonly Row[]): readonly FoundImage[] {
+function imagesOf({ declaredImages, prefix }: IsolationRequest, rows: readonly Row[]): readonly FoundImage[] {
   return rows.flatMap(({ row, found, digest }) => {
     if (row.outcome === 'allowed') return [];
     const target = row.target ?? targetReference(prefix, row.reference);
-    return declaredTargets.has(target) ? [] : [{ reference: row.reference, target, digest, place: found.place }];
+    return declaredImages.has(target) ? [] : [{ reference: row.reference, target, digest, place: found.place }];
   });
 }
 
 function conditionalRows(
-  { declaredTargets, prefix }: IsolationRequest,
+  { declaredImages, prefix }: IsolationRequest,
   { images, inCrds, use }: Conditionals,
   rows: readonly Row[],
 ): ConditionalReference[] {
   const repointed = rows.filter(({ row }) => row.outcome === 'repointed').map(({ row }) => row.reference);
   const isCopied = (text: string): boolean =>
     (use !== undefined && repointed.some((each) => each === text || each.endsWith(`/${text}`))) ||
-    declaredTargets.has(targetReference(prefix, text));
+    declaredImages.has(targetReference(prefix, text));
   return [
     ...images.map((image) => ({
       references: [...image.candidates],

@@ -19,14 +19,16 @@ export interface Conditionals {
   readonly warnings: readonly string[];
 }
 
-/** @param written references as the chart writes them, of all profiles */
+/** @param originals what the chart writes, by the name that the declared overrides make of it */
 export async function conditionals(
   request: IsolationRequest,
   uses: readonly Use[],
-  written: readonly FoundReference[],
+  originals: ReadonlyMap<string, string>,
   renders: ChartRenders,
 ): Promise<Conditionals> {
-  const shown = [...written, ...uses.flatMap(({ look }) => look.references)];
+  const shown = uses.flatMap(({ look }) =>
+    look.references.map((found) => ({ ...found, text: originals.get(found.text) ?? found.text })),
+  );
   const images = conditionalImages(request.chart, request.values, shown);
   const inCrds = uses[0] === undefined ? [] : crdReferences(uses[0].look.crds);
   const [first] = uses;

@@ -7,7 +7,7 @@ import { sentinels } from '../overrides/sentinel.ts';
 import { merge } from '../overrides/tree.ts';
 import { targetReference } from '../../model/target-name.ts';
 import type { Digest } from '../../model/digest.ts';
-import { assemble, type Findings, type Rejected } from './assemble.ts';
+import { assemble, type Derived, type Findings, type Rejected } from './assemble.ts';
 import { conditionals } from './conditionals.ts';
 import type { IsolatedChart, IsolationRequest } from './port.ts';
 import { type ChartRenders, chartRenders } from './renders.ts';
@@ -28,10 +28,9 @@ export async function isolateChart(request: IsolationRequest): Promise<IsolatedC
   });
   const named = await usableProfiles(request, renders);
   if ('why' in named) return unrendered(request, named.why, renders.cost());
-  const written = await writtenReferences(request, named.uses, renders);
-  const hidden = await conditionals(request, named.uses, [...written.values()].flat(), renders);
+  const originals = await originalsOf(request, named.uses, renders);
+  const hidden = await conditionals(request, named.uses, originals, renders);
   const uses = [...named.uses, ...(hidden.use === undefined ? [] : [hidden.use])];
-  const originals = originalsOf(named.uses, written, request.prefix);
   const sorted = await sortOut(request, uses, originals);
   const derivation = await derive(request, uses, sorted, renders);
   if (derivation.kind === 'refused') return unrendered(request, derivation.why, renders.cost());
@@ -70,35 +69,24 @@ function withDeclared({ declared }: IsolationRequest, { name, values }: Profile)
   return { name, values: Object.keys(values).length === 0 ? {} : merge(values, declared) };
 }
 
-/** References as the chart writes them, without the declared overrides. Nothing where it does not render without them. */
-async function writtenReferences(
-  request: IsolationRequest,
+/**
+ * What the chart writes, by the name that the declared overrides make of it. A declared value may move more than the image
+ * that it is declared for: what that is called is seen in a render without the declared overrides.
+ */
+async function originalsOf(
+  { values, declaredImages, prefix, signal }: IsolationRequest,
   uses: readonly Use[],
   renders: ChartRenders,
-): Promise<ReadonlyMap<Use, readonly FoundReference[]>> {
-  const written = new Map<Use, readonly FoundReference[]>();
-  for (const use of uses) {
-    if (Object.keys(request.declared).length === 0) {
-      written.set(use, use.look.references);
-      continue;
-    }
-    const look = await renders.render(merge(request.values, use.profile.values), request.signal);
-    written.set(use, look.kind === 'rendered' ? look.references : []);
-  }
-  return written;
-}
-
-/** What the chart writes, by the name that the declared overrides make of it. */
-function originalsOf(
-  uses: readonly Use[],
-  written: ReadonlyMap<Use, readonly FoundReference[]>,
-  prefix: string,
-): ReadonlyMap<string, string> {
+): Promise<ReadonlyMap<string, string>> {
   const marks = sentinels(prefix, []);
-  const originals = new Map<string, string>();
-  for (const use of uses) {
-    for (const [before, after] of pairUp(written.get(use) ?? [], use.look.references, marks)) {
-      if (after.text.startsWith(prefix) && !before.text.startsWith(prefix)) originals.set(after.text, before.text);
+  const originals = new Map(declaredImages);
+  for (const { profile, look } of uses) {
+    if (look.references.every(({ text }) => !text.startsWith(prefix) || originals.has(text))) continue;
+    const written = await renders.render(merge(values, profile.values), signal);
+    if (written.kind !== 'rendered') continue;
+    for (const [before, after] of pairUp(written.references, look.references, marks)) {
+      const isMoved = after.text.startsWith(prefix) && !before.text.startsWith(prefix);
+      if (isMoved && !originals.has(after.text)) originals.set(after.text, before.text);
     }
   }
   return originals;
@@ -114,7 +102,7 @@ async function sortOut(
   const seen = new Map<string, FoundReference>();
   for (const found of uses.flatMap(({ look }) => look.references)) {
     const key = `${placeKey(found)}\0${found.text}`;
-    if (!seen.has(key) && !request.declaredTargets.has(found.text)) seen.set(key, found);
+    if (!seen.has(key) && !request.declaredImages.has(found.text)) seen.set(key, found);
   }
   const asked = [...seen.values()]
     .map((found) => ({
@@ -148,6 +136,7 @@ async function derive(
   { wanted }: Pick<Findings, 'wanted'>,
   renders: ChartRenders,
 ): Promise<Derivation> {
+  if (wanted.size === 0) return nothingToDerive(uses);
   const digests = await digestsOf(request, wanted);
   const { archive, prefix, signal } = request;
   return deriveOverrides({
@@ -160,6 +149,21 @@ async function derive(
     pin: request.digestOf === undefined ? undefined : (written) => digests.get(written),
     signal,
   });
+}
+
+/** Nothing is outside: every reference stays as the declared overrides have it, and no render is needed to prove that. */
+function nothingToDerive(uses: readonly Use[]): Derived {
+  return {
+    kind: 'derived',
+    values: {},
+    settings: [],
+    references: uses.flatMap(({ profile, look }) =>
+      look.references.map((found) => ({ found, profiles: [profile.name], outcome: { kind: 'left' } as const })),
+    ),
+    refusals: [],
+    proof: { holds: true, failures: [], derived: [], unexplained: [] },
+    cost: { renders: 0, seconds: 0 },
+  };
 }
 
 async function digestsOf(

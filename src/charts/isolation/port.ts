@@ -20,8 +20,8 @@ export interface IsolationRequest {
   readonly values: Values;
   /** What the declared paths set. These win over everything. */
   readonly declared: Values;
-  /** Names at the target of the images that are declared: they are in the plan already. */
-  readonly declaredTargets: ReadonlySet<string>;
+  /** Images that are declared, and so in the plan already: name at the target, to what the chart writes. */
+  readonly declaredImages: ReadonlyMap<string, string>;
   /** Values under which the chart is also used. */
   readonly profiles: readonly Profile[];
   /** Also find, copy and re-point what a condition hides (`conditionalImages: copy`). */

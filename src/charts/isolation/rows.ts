@@ -73,7 +73,7 @@ function fateOf(
   { moved, originals }: Findings,
 ): Fate | undefined {
   const { text } = found;
-  const { prefix, declared, declaredTargets, isAllowed } = request;
+  const { prefix, declared, declaredImages, isAllowed } = request;
   const reference = text;
   const isPinned = text.includes('@');
   switch (outcome.kind) {
@@ -92,7 +92,7 @@ function fateOf(
     case 'refused':
       return { reference, outcome: 'refused', target: undefined, pinned: isPinned, why: outcome.why, by: outcome.by };
     case 'left':
-      if (text.startsWith(prefix) && (declaredTargets.has(text) || moved.has(text))) {
+      if (text.startsWith(prefix) && (declaredImages.has(text) || moved.has(text))) {
         const by = settersOf(text, declared, prefix);
         const written = originalOf(text, originals, prefix);
         return { reference: written, outcome: 'repointed', target: text, pinned: isPinned, why: undefined, by };

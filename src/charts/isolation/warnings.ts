@@ -23,20 +23,25 @@ export async function warningsOf(
       if (why !== 'placeholder') warnings.add(`${placeText(placeOf(place))} is no image reference${secretNote(why)}`);
     for (const line of said) if (line.startsWith('values.schema.json')) warnings.add(line);
   }
-  const templates = await templateTexts(request.archive);
-  for (const { values, look } of uses) {
-    for (const { template, values: empty } of shortenedTemplates(
-      templates,
-      valuesWith(request.chart, values),
-      look.text,
-    ))
-      warnings.add(`${template} renders nothing, as ${empty.join(', ')} ${empty.length === 1 ? 'is' : 'are'} not set`);
-  }
+  for (const warning of await shortened(request, uses)) warnings.add(warning);
   for (const { row } of rows.filter((each) => each.row.insideList && each.row.outcome === 'repointed'))
     warnings.add(
       `${row.reference} is set inside of a list (${row.controlledBy.join(', ')}): values that bring this list themselves, as the EKS module's may, are joined with it`,
     );
   return [...warnings];
+}
+
+/** Templates that a missing value silences under every profile. */
+async function shortened({ archive, chart }: IsolationRequest, uses: readonly Use[]): Promise<readonly string[]> {
+  const templates = await templateTexts(archive);
+  const missing = uses.map(({ values, look }) => shortenedTemplates(templates, valuesWith(chart, values), look.text));
+  const [first = [], ...others] = missing;
+  return first
+    .filter(({ template }) => others.every((list) => list.some((each) => each.template === template)))
+    .map(
+      ({ template, values }) =>
+        `${template} renders nothing, as ${values.join(', ')} ${values.length === 1 ? 'is' : 'are'} not set`,
+    );
 }
 
 function secretNote(why: string): string {

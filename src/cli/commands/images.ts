@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { ReplicationError, ReplicationErrors } from '../../model/errors.ts';
-import { parsePlatform, type Platform } from '../../model/platform.ts';
+import { formatPlatform, parsePlatform, type Platform } from '../../model/platform.ts';
 import { formatLocation, locate, parseReference } from '../../model/reference.ts';
 import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
 import type { CopyRequest, TargetPlace } from '../../copy/request.ts';
@@ -9,14 +9,23 @@ import { registryStore } from '../../registry/store.ts';
 import { type ImageListEntry, parseImageList } from '../../sources/image-list.ts';
 import { splitList } from '../environment.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
-import { lazyEcr } from '../lazy-ecr.ts';
+import { type LazyEcr, lazyEcr } from '../lazy-ecr.ts';
+import { type ImagesWork, leaveLock, lockedWork, type StoreOf } from '../lock-images.ts';
+import { lockedSession, lockMismatches } from '../lock-plan.ts';
+import { targetRoot } from '../lock-targets.ts';
 import { replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
-import { openTarget, parseTarget, type Target } from '../target.ts';
+import { layoutHost, openTarget, parseTarget, type Target } from '../target.ts';
 import type { ReadStore, WriteStore } from '../../model/store.ts';
 
 export interface ImagesCommand {
-  readonly list: string;
+  /** File with the images; `-` for standard input. */
+  readonly list?: string | undefined;
+  /** Lock that is replicated instead of a list. */
+  readonly lock?: string | undefined;
+  /** Leave a lock of what was copied. */
+  readonly writeLock?: boolean | undefined;
+  readonly out: string;
   readonly target?: string | undefined;
   readonly platforms?: string | undefined;
   readonly plan?: boolean | undefined;
@@ -24,31 +33,19 @@ export interface ImagesCommand {
   readonly region?: string | undefined;
 }
 
-/** Copies a list of images as they are: `source-reference [target-reference]` a line. */
+/** Copies a list of images as they are, `source-reference [target-reference]` a line; or what a lock says, by digest. */
 export async function runImages(session: Session, command: ImagesCommand): Promise<JobResult> {
-  const entries = parseImageList(await readList(command.list), command.list === '-' ? 'standard input' : command.list);
-  const platforms: 'all' | readonly Platform[] =
-    command.platforms === undefined ? 'all' : splitList(command.platforms).map(parsePlatform);
   const ecr = lazyEcr(session, command.region);
   try {
     const credentials = firstCredential([ecr.credentials, dockerCredentials(session)]);
-    const open = await targets(session, command, entries, credentials, ecr.target);
     const sources = storeCache((host): ReadStore => registryStore(session.transport, host, { credentials }));
-    const images = await Promise.all(
-      entries.map(async (entry) => requestOf(entry, platforms, sources, await open(entry))),
-    );
-    refuseSharedNames(entries, images);
-    const merged = mergeRequests(images);
-    session.reporter.emit({ type: 'run-started', job: 'images', target: command.target ?? 'as listed' });
-    session.reporter.emit({
-      type: 'planned',
-      images: merged.length,
-      charts: 0,
-      targets: images.length,
-      sources: [...new Set(merged.map((request) => request.source.store.name))].sort(),
-    });
+    const work =
+      command.lock === undefined
+        ? await listed(session, command, sources, credentials, ecr)
+        : await lockedWork(session, command, command.lock, sources, credentials, ecr);
+    announce(session, command, work);
     if (command.plan === true) {
-      for (const request of merged)
+      for (const request of work.requests)
         for (const place of request.targets)
           session.reporter.emit({
             type: 'notice',
@@ -57,12 +54,79 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
           });
       return { failures: [], totals: undefined };
     }
-    const replication = await replicate(session, { images: merged, charts: [], verify: command.verify === true });
+    const replication = await replicate(work.lock === undefined ? session : lockedSession(session), {
+      images: work.requests,
+      charts: [],
+      verify: command.verify === true,
+    });
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
-    return replication;
+    const { outcomes, totals } = replication;
+    const failures = [...replication.failures, ...(work.lock === undefined ? [] : lockMismatches(work.lock, outcomes))];
+    if (command.writeLock !== true || failures.length > 0 || session.admission.aborted) return { failures, totals };
+    return { failures, totals, files: await leaveLock(session.signal, command.out, work, sources, outcomes) };
   } finally {
     await ecr.close();
   }
+}
+
+async function listed(
+  session: Session,
+  command: ImagesCommand,
+  sources: StoreOf,
+  credentials: CredentialSource,
+  ecr: LazyEcr,
+): Promise<ImagesWork> {
+  const { list } = command;
+  if (list === undefined) {
+    throw new ReplicationError('usage', 'neither a list nor a lock is given', {
+      remedy: 'pass --list FILE, or --lock FILE',
+    });
+  }
+  const entries = parseImageList(await readList(list), list === '-' ? 'standard input' : list);
+  const platforms: 'all' | readonly Platform[] =
+    command.platforms === undefined ? 'all' : splitList(command.platforms).map(parsePlatform);
+  const open = await targets(session, command, entries, credentials, ecr.target);
+  const images = await Promise.all(
+    entries.map(async (entry) => requestOf(entry, platforms, sources, await open(entry))),
+  );
+  refuseSharedNames(entries, images);
+  const requests = mergeRequests(images);
+  const layout = command.target?.startsWith('oci-layout:') === true ? layoutHost : undefined;
+  const places = requests.flatMap((request) => request.targets);
+  const stores = new Map(places.map((place) => [layout ?? place.store.name, place.store]));
+  return {
+    requests,
+    images: requests.map((request) => ({
+      kind: 'image',
+      source: request.artifact,
+      platforms: platforms === 'all' ? 'all' : platforms.map(formatPlatform),
+      targets: request.targets.map((place) => targetText(place, layout)),
+      origins: [],
+    })),
+    root: command.target === undefined ? undefined : targetRoot(command.target),
+    targetStore: (host) => {
+      const store = stores.get(host);
+      if (store === undefined) throw new ReplicationError('internal', `nothing was copied to ${host}`);
+      return store;
+    },
+    lock: undefined,
+  };
+}
+
+function announce(session: Session, command: ImagesCommand, { requests }: ImagesWork): void {
+  const target = command.target ?? (command.lock === undefined ? 'as listed' : 'as locked');
+  session.reporter.emit({ type: 'run-started', job: 'images', target });
+  session.reporter.emit({
+    type: 'planned',
+    images: requests.length,
+    charts: 0,
+    targets: requests.reduce((sum, request) => sum + request.targets.length, 0),
+    sources: [...new Set(requests.map((request) => request.source.store.name))].sort(),
+  });
+}
+
+function targetText(place: TargetPlace, host: string | undefined): string {
+  return formatLocation({ ...place, registry: host ?? place.store.name });
 }
 
 async function readList(path: string): Promise<string> {

@@ -1,0 +1,154 @@
+import { expect, it } from 'vitest';
+import { describeWith } from '../../../test/tools.ts';
+import { digestOf, type Digest } from '../../model/digest.ts';
+import type { ChartIsolation } from '../../model/isolation.ts';
+import { readChart } from '../chart.ts';
+import { chart, helmBinary, pod, prefix, type Values } from '../overrides/test-support.ts';
+import { createRenderer } from '../render/render-chart.ts';
+import { calm } from '../test-support.ts';
+import { isolateChart } from './isolate.ts';
+import type { IsolatedChart, IsolationRequest } from './port.ts';
+import { proveChart, type ProofRequest } from './prove.ts';
+
+const renderer = createRenderer(helmBinary());
+
+/** Two images by values, one of them in an argument, and one that stands in the template. */
+const archive = chart({
+  'values.yaml': 'image: {repository: quay.io/team/web, tag: "1"}\nhelper: quay.io/team/helper:2\n',
+  'templates/pod.yaml': `${pod('{{ .Values.image.repository }}:{{ .Values.image.tag }}')}      args: ["--helper={{ .Values.helper }}"]\n    - name: b\n      image: quay.io/team/fixed:3\n`,
+});
+
+async function isolate(changes: Partial<IsolationRequest> = {}): Promise<IsolatedChart> {
+  return isolateChart({
+    key: 'web',
+    chart: await readChart(archive),
+    archive,
+    chartTarget: `${prefix}charts/web:1.2.3`,
+    kubeVersion: '1.34',
+    apiVersions: [],
+    values: {},
+    declared: {},
+    declaredImages: new Map(),
+    profiles: [],
+    copyConditional: false,
+    prefix,
+    isAllowed: () => false,
+    exists: () => Promise.resolve(true),
+    renderer,
+    signal: calm(),
+    ...changes,
+  });
+}
+
+async function prove(isolated: IsolatedChart, changes: Partial<ProofRequest> = {}): Promise<ChartIsolation> {
+  const copied = new Map(isolated.images.map(({ target, reference }) => [target, digestOf(reference)]));
+  return proveChart({
+    isolation: isolated.isolation,
+    archive,
+    published: isolated.values,
+    overrides: isolated.overrides,
+    uses: isolated.uses,
+    kubeVersion: '1.34',
+    apiVersions: [],
+    prefix,
+    isAllowed: () => false,
+    copied,
+    digestAt: (target) => Promise.resolve(copied.get(target)),
+    renderer,
+    signal: calm(),
+    ...changes,
+  });
+}
+
+const proofs = ({ references }: ChartIsolation): readonly string[] =>
+  references.map(({ reference, outcome, proof }) => `${reference} ${outcome} ${proof}`);
+const told = ({ references, problems }: ChartIsolation): string =>
+  [...references.map(({ problem = '' }) => problem), ...problems].join('\n');
+
+describeWith(['helm4'], 'the isolation proof', () => {
+  it('holds for what was derived, and leaves open what no value moves', async () => {
+    const proven = await prove(await isolate());
+    expect(proofs(proven)).toEqual([
+      'quay.io/team/fixed:3 uncontrolled none',
+      'quay.io/team/helper:2 repointed proven',
+      'quay.io/team/web:1 repointed proven',
+    ]);
+    expect(proven).toMatchObject({ holds: true, problems: [] });
+  });
+
+  it.each([
+    ['image', 'quay.io/team/web:1'],
+    ['helper', 'quay.io/team/helper:2'],
+  ])('fails when the override of %s is taken away', async (key, reference) => {
+    const isolated = await isolate();
+    const rest: Values = Object.fromEntries(Object.entries(isolated.values).filter(([each]) => each !== key));
+    const failed = await prove({ ...isolated, values: rest, overrides: rest });
+    expect(failed.holds).toBe(false);
+    expect(proofs(failed)).toContain(`${reference} repointed failed`);
+    expect(told(failed)).toContain(`${reference} is neither at the target nor at an allowed host`);
+  });
+
+  it('fails when the target has something else, or nothing, or was never given the image', async () => {
+    const isolated = await isolate();
+    const other: Digest = digestOf('something else');
+    const changed = await prove(isolated, { digestAt: () => Promise.resolve(other) });
+    expect(told(changed)).toContain(`the target has ${other} as ${prefix}quay.io/team/web:1`);
+    const missing = await prove(isolated, { digestAt: () => Promise.resolve(undefined) });
+    expect(told(missing)).toContain(`the target does not have ${prefix}quay.io/team/web:1`);
+    const uncopied = await prove(isolated, { copied: new Map() });
+    expect(told(uncopied)).toContain(`${prefix}quay.io/team/web:1 was not copied`);
+    expect([changed, missing, uncopied].map(({ holds }) => holds)).toEqual([false, false, false]);
+  });
+
+  it('fails when the chart at the target is another one', async () => {
+    const other = chart({ 'templates/pod.yaml': pod('quay.io/team/other:9') });
+    const failed = await prove(await isolate(), { archive: other });
+    expect(failed.holds).toBe(false);
+    expect(told(failed)).toContain('quay.io/team/other:9 is neither at the target');
+    expect(told(failed)).toContain(`does not name ${prefix}quay.io/team/web:1`);
+    const broken = chart({ 'templates/pod.yaml': '{{ fail "no" }}' });
+    expect(told(await prove(await isolate(), { archive: broken }))).toContain('does not render');
+  });
+
+  it('counts a guess only when a registry confirms it, and does not fail for one that is none', async () => {
+    const isolated = await isolate({ exists: () => Promise.resolve(false) });
+    expect(isolated.isolation.rejected.map(({ text }) => text)).toEqual(['quay.io/team/helper:2']);
+    expect(isolated.values).toEqual({ image: { repository: `${prefix}quay.io/team/web` } });
+    const proven = await prove(isolated);
+    expect(proven.holds).toBe(true);
+    expect(proofs(proven)).toEqual(['quay.io/team/fixed:3 uncontrolled none', 'quay.io/team/web:1 repointed proven']);
+  });
+
+  it('follows what a declared value moves beside its own image', async () => {
+    const both = chart({
+      'values.yaml': 'registry: quay.io\n',
+      'templates/pod.yaml': `${pod('{{ .Values.registry }}/a:1')}    - name: b\n      image: "{{ .Values.registry }}/b:2"\n`,
+    });
+    const declared = { registry: `${prefix}quay.io` };
+    const declaredImages = new Map([[`${prefix}quay.io/a:1`, 'quay.io/a:1']]);
+    const isolated = await isolate({ archive: both, chart: await readChart(both), declared, declaredImages });
+    expect(isolated.images.map(({ reference, target }) => [reference, target])).toEqual([
+      ['quay.io/b:2', `${prefix}quay.io/b:2`],
+    ]);
+    expect(isolated.isolation.references.map(({ reference, controlledBy }) => [reference, controlledBy])).toEqual([
+      ['quay.io/a:1', ['registry']],
+      ['quay.io/b:2', ['registry']],
+    ]);
+  });
+
+  it('declared values win over derived ones', async () => {
+    const declared = { image: { repository: `${prefix}mirror/web` } };
+    const isolated = await isolate({
+      declared,
+      declaredImages: new Map([[`${prefix}mirror/web:1`, 'mirror/web:1']]),
+    });
+    expect(isolated.values).toEqual({ ...declared, helper: `${prefix}quay.io/team/helper:2` });
+  });
+
+  it('says why a chart does not render', async () => {
+    const broken = chart({ 'templates/pod.yaml': '{{ required "a cluster name" .Values.cluster }}' });
+    const { isolation } = await isolate({ archive: broken, chart: await readChart(broken) });
+    expect(isolation).toMatchObject({ holds: false, profiles: [], references: [] });
+    expect(isolation.problems.join()).toContain('a cluster name');
+  });
+});
