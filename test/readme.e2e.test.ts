@@ -49,6 +49,9 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
   'npm run setup': () => isScript('setup'),
   'npm run test:unit': () => isScript('test:unit'),
   'npm run check': () => isScript('check'),
+  // bench/bench.e2e.test.ts runs it.
+  'npm run bench': () => isScript('bench'),
+  'npm run bench -- --scale 0.01 --reps 1': () => isScript('bench'),
 
   'npm run demo': async (place) => {
     const [first, second] = [await place.run('npm run demo'), await place.run('npm run demo')];
