@@ -5,6 +5,7 @@ import type { Derivation } from '../overrides/port.ts';
 import { formatPath, merge } from '../overrides/tree.ts';
 import { type Conditionals, conditionPath } from './conditionals.ts';
 import { conditionalProfile, type FoundImage, type IsolatedChart, type IsolationRequest } from './port.ts';
+import type { DeclaredPins } from './pin-declared.ts';
 import { referenceRows, type Row } from './rows.ts';
 import { placeOf, placeText } from './texts.ts';
 import { warningsOf } from './warnings.ts';
@@ -30,13 +31,15 @@ export interface Findings {
   readonly originals: ReadonlyMap<string, string>;
   readonly hidden: Conditionals;
   readonly derivation: Derived;
+  /** Digests for what is declared. */
+  readonly pins: DeclaredPins;
   readonly cost: Pick<ChartIsolation, 'renders' | 'seconds'>;
 }
 
 export async function assemble(request: IsolationRequest, findings: Findings): Promise<IsolatedChart> {
-  const { derivation, uses, hidden, cost } = findings;
+  const { derivation, uses, hidden, pins, cost } = findings;
   const rows = referenceRows(request, findings);
-  const overrides = merge(derivation.values, request.declared);
+  const overrides = merge(merge(derivation.values, request.declared), pins.values);
   const problems = problemsOf(derivation);
   const isolation: ChartIsolation = {
     key: request.key,
@@ -54,7 +57,7 @@ export async function assemble(request: IsolationRequest, findings: Findings): P
     ...cost,
   };
   return {
-    values: merge(merge(request.values, derivation.values), request.declared),
+    values: merge(request.values, overrides),
     overrides,
     images: imagesOf(request, rows),
     isolation,

@@ -70,7 +70,7 @@ function fateOf(
   found: FoundReference,
   outcome: Outcome,
   request: IsolationRequest,
-  { moved, originals }: Findings,
+  { moved, originals, pins }: Findings,
 ): Fate | undefined {
   const { text } = found;
   const { prefix, declared, declaredImages, isAllowed } = request;
@@ -95,7 +95,18 @@ function fateOf(
       if (text.startsWith(prefix) && (declaredImages.has(text) || moved.has(text))) {
         const by = settersOf(text, declared, prefix);
         const written = originalOf(text, originals, prefix);
-        return { reference: written, outcome: 'repointed', target: text, pinned: isPinned, why: undefined, by };
+        const pin = pins.names.get(text);
+        if (pin === undefined)
+          return { reference: written, outcome: 'repointed', target: text, pinned: isPinned, why: undefined, by };
+        const { target } = pin;
+        return {
+          reference: written,
+          outcome: 'repointed',
+          target,
+          pinned: true,
+          why: undefined,
+          by: [...by, ...pin.by],
+        };
       }
       if (isAllowed(text))
         return { reference, outcome: 'allowed', target: undefined, pinned: isPinned, why: undefined, by: [] };
