@@ -153,7 +153,9 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
   it('lists every image with its source and target', () => {
     const file = readFileSync(join(first.out, 'updated_images.json'), 'utf8');
     const list = UpdatedImages.parse(JSON.parse(file));
-    for (const { src, target } of list) expect(target).toBe(prefix() + src);
+    // A digest that a chart pins beside a declared tag is copied by its digest alone.
+    for (const { src, target } of list)
+      expect([src, src.replace(/:[^/:@]+@/, '@')].map((name) => prefix() + name)).toContain(target);
     expect(new Set(list.map(({ target }) => target))).toEqual(new Set(plan.images.flatMap(({ targets }) => targets)));
   });
 

@@ -7,7 +7,7 @@ import { type Conditionals, conditionPath } from './conditionals.ts';
 import { conditionalProfile, type FoundImage, type IsolatedChart, type IsolationRequest } from './port.ts';
 import type { DeclaredPins } from './pin-declared.ts';
 import { referenceRows, type Row } from './rows.ts';
-import { placeOf, placeText } from './texts.ts';
+import { byDigestAlone, placeOf, placeText } from './texts.ts';
 import { warningsOf } from './warnings.ts';
 import type { Use } from './uses.ts';
 
@@ -82,7 +82,11 @@ function imagesOf({ declaredImages, prefix }: IsolationRequest, rows: readonly R
   return rows.flatMap(({ row, found, digest }) => {
     if (row.outcome === 'allowed') return [];
     const target = row.target ?? targetReference(prefix, row.reference);
-    return declaredImages.has(target) ? [] : [{ reference: row.reference, target, digest, place: found.place }];
+    if (declaredImages.has(target)) return [];
+    // The tag is that of the declared image, which may be another content by now.
+    const isTagTaken = digest === undefined && declaredImages.has(target.slice(0, target.indexOf('@')));
+    const name = isTagTaken ? (byDigestAlone(target) ?? target) : target;
+    return [{ reference: row.reference, target: name, digest, place: found.place }];
   });
 }
 

@@ -114,11 +114,18 @@ function fateOf(
   }
 }
 
-/** Values of the declared overrides that a name at the target begins with. */
+/**
+ * Values of the declared overrides that a name at the target begins with: those whose neighbours, repository and tag, are in
+ * the name as well, where there are such.
+ */
 function settersOf(text: string, declared: Values, prefix: string): readonly ValuePath[] {
-  return [...leaves(declared)]
-    .filter((leaf) => leaf.text.startsWith(prefix.replace(/\/$/, '')) && text.startsWith(leaf.text))
-    .map(({ path }) => path);
+  const all = [...leaves(declared)];
+  const begin = all.filter((leaf) => leaf.text.startsWith(prefix.replace(/\/$/, '')) && text.startsWith(leaf.text));
+  const own = begin.filter((leaf) => {
+    const parent = formatPath(leaf.path.slice(0, -1));
+    return all.every((each) => formatPath(each.path.slice(0, -1)) !== parent || text.includes(each.text));
+  });
+  return (own.length > 0 ? own : begin).map(({ path }) => path);
 }
 
 function compare(a: string, b: string): number {
