@@ -116,7 +116,12 @@ go_lane() {
 }
 go_lane &
 { fetch helm4 "$HELM4_LAYER" "$bin/helm4" helm4; } &
-{ fetch skopeo debian "$bin/skopeo" debian skopeo skopeo; } &
+# One lane: apt works on one thing at a time.
+debian_lane() {
+  fetch skopeo debian "$bin/skopeo" debian skopeo skopeo
+  fetch chromium debian "$bin/chromium" debian chromium chromium
+}
+debian_lane &
 { fetch python "$(cksum <test/requirements.txt)" .venv/bin/seedfarmer python_tools; } &
 wait
 
@@ -126,12 +131,13 @@ version_of() {
     helm3 | helm4) "$bin/$1" version --short ;;
     python) grep -v '^#' test/requirements.txt | tr '\n' ' ' ;;
     crane) "$bin/crane" version ;;
+    chromium) "$bin/chromium" --version | cut -d ' ' -f 2 ;;
     regsync) echo "$REGSYNC" ;;
     *) "$bin/$1" --version | sed 's/.* //' ;;
   esac
 }
 
-wanted="helm3 helm4 registry skopeo python"
+wanted="helm3 helm4 registry skopeo chromium python"
 [ "$bench" = yes ] && wanted="$wanted crane regsync"
 missing=0
 printf '%s\n' "test tools in .tools/bin and .venv/bin:"

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
+import { z } from 'zod';
 import { ownerTagKey } from '../src/aws/owner-tag.ts';
+import { ChartIsolation } from '../src/model/isolation.ts';
 import type { Plan } from '../src/model/plan.ts';
 import { locate, parseReference } from '../src/model/reference.ts';
 import { splitTarget } from '../src/model/target-name.ts';
@@ -26,6 +28,47 @@ if (content === 'sample') {
   process.stderr.write(`\nNOTE main job: there is no ${realCharts}, so the project's sample charts stand in\n`);
 }
 const versions = content === 'real' ? { newest: '1.34', oldest: '1.30' } : { newest: '1.0', oldest: '1.0' };
+async function readIsolation(run: EksRun): Promise<readonly ChartIsolation[]> {
+  return ChartIsolation.array().parse(JSON.parse(await readFile(join(run.out, 'isolation.json'), 'utf8')));
+}
+
+/** Data files with names, repositories and versions of the charts alone. Gives the arguments to use them. */
+async function withoutDeclaredImages(world: World, version: string): Promise<readonly string[]> {
+  const folder = join(world.folder, 'bare');
+  await mkdir(folder, { recursive: true });
+  const from = world.dataDir ?? join(root, 'data/eks_dockerimage-replication/versions');
+  for (const name of [`default.yaml`, `${version}.yaml`]) {
+    const file = Bare.parse(parse(await readFile(join(from, name), 'utf8')));
+    for (const chart of Object.values(file.charts)) {
+      if (chart === null) continue;
+      // What `remove` takes away are digests that no made-up image has.
+      const empty = Object.values(chart.images ?? {}).flatMap(({ remove }) =>
+        remove === undefined ? [] : [remove.path],
+      );
+      for (const path of empty) chart['values'] = withEmpty(chart['values'], path.split('.'));
+      for (const key of ['images', 'subcharts', 'replication']) Reflect.deleteProperty(chart, key);
+    }
+    await writeFile(join(folder, name), stringify(file));
+  }
+  return ['--data-dir', folder];
+}
+
+function withEmpty(values: unknown, [key = '', ...rest]: readonly string[]): unknown {
+  const map = z.record(z.string(), z.unknown()).parse(values ?? {});
+  return { ...map, [key]: rest.length === 0 ? '' : withEmpty(map[key], rest) };
+}
+
+const Bare = z.looseObject({
+  charts: z.record(
+    z.string(),
+    z
+      .looseObject({
+        images: z.record(z.string(), z.looseObject({ remove: z.object({ path: z.string() }).optional() })).optional(),
+      })
+      .nullable(),
+  ),
+});
+
 /** Written into a template: no value moves them (README-DATAFILES.md, "Not covered"). */
 const uncovered = [/^gcr\.io\/k8s-staging-test-infra\/kubekins-e2e:/, /^registry\.example\.com\/helper\/shell:/];
 
@@ -57,7 +100,7 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
     expect(first.record?.failures).toEqual([]);
   });
 
-  it('names the registries that it reads from, and checks the rendering of every chart itself', () => {
+  it('names the registries that it reads from, and what no value moves', () => {
     const sources = /^planned: .* from (.*)$/m.exec(first.stdout)?.[1]?.split(', ') ?? [];
     const hosts = [...world.registries.keys(), ...Object.values(result.charts).map(({ helm }) => helm.srcRepository)];
     // A long list is shortened.
@@ -69,6 +112,26 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
     const gaps = notices.flatMap((message) => / still pulls (\S+) /.exec(message)?.slice(1) ?? []);
     expect(gaps).toHaveLength(1);
     expect(uncovered.some((pattern) => pattern.test(gaps[0] ?? ''))).toBe(true);
+  });
+
+  it('proves of every chart that the cluster needs no other registry for it, save for what is documented', async () => {
+    const isolation = await readIsolation(first);
+    expect(isolation.map(({ key }) => key)).toEqual(Object.keys(result.charts).sort());
+    for (const { key, holds, problems, profiles, references } of isolation) {
+      expect({ key, holds, problems }).toEqual({ key, holds: true, problems: [] });
+      expect(profiles.length, key).toBeGreaterThan(0);
+      // A proof of nothing would hold as well.
+      expect(references.length, key).toBeGreaterThan(0);
+    }
+    const references = isolation.flatMap((chart) => chart.references);
+    const open = references.filter(({ proof }) => proof !== 'proven');
+    expect(
+      open.map(({ outcome, reference }) => [outcome, uncovered.some((pattern) => pattern.test(reference))]),
+    ).toEqual([['uncontrolled', true]]);
+    const metadata: unknown = JSON.parse(readFileSync(join(first.out, 'metadata.json'), 'utf8'));
+    expect(metadata).toMatchObject({ IsolationGap: '1' });
+    const renders = isolation.reduce((sum, chart) => sum + chart.renders, 0);
+    expect(renders / isolation.length).toBeLessThanOrEqual(12);
   });
 
   it('writes the result in the shape and with the names that the EKS module looks up', () => {
@@ -90,7 +153,9 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
   it('lists every image with its source and target', () => {
     const file = readFileSync(join(first.out, 'updated_images.json'), 'utf8');
     const list = UpdatedImages.parse(JSON.parse(file));
-    for (const { src, target } of list) expect(target).toBe(prefix() + src);
+    // A digest that a chart pins beside a declared tag is copied by its digest alone.
+    for (const { src, target } of list)
+      expect([src, src.replace(/:[^/:@]+@/, '@')].map((name) => prefix() + name)).toContain(target);
     expect(new Set(list.map(({ target }) => target))).toEqual(new Set(plan.images.flatMap(({ targets }) => targets)));
   });
 
@@ -214,5 +279,18 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
     expect(world.ecr.repositories().length).toBeGreaterThan(before);
     expect(kinds(run)['copied']).toBeLessThan(older.images.length);
     await expectIsolated('helm4', (await readResult(run)).charts, '1.30.0');
+  });
+
+  it('finds and proves the same when no image is declared at all', async () => {
+    const bare = await withoutDeclaredImages(world, versions.newest);
+    await world.fillFromPlan({ version: versions.newest, args: bare });
+    const run = await world.eks({ version: versions.newest, args: bare, publish: false });
+    expect(run.status, said(run)).toBe(0);
+    const isolation = await readIsolation(run);
+    expect(isolation.filter(({ holds }) => !holds)).toEqual([]);
+    const counts = (charts: readonly ChartIsolation[]): unknown =>
+      charts.map(({ key, references }) => [key, references.length]);
+    expect(counts(isolation)).toEqual(counts(await readIsolation(first)));
+    await expectIsolated('helm4', (await readResult(run)).charts, content === 'real' ? '1.34.0' : '1.30.0');
   });
 });

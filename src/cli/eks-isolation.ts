@@ -1,7 +1,7 @@
 import type { Helm } from '../charts/helm.ts';
 import { isolateChart } from '../charts/isolation/isolate.ts';
 import { pullBack } from '../charts/isolation/pull-back.ts';
-import { proveChart } from '../charts/isolation/prove.ts';
+import { copiedAs, proveChart } from '../charts/isolation/prove.ts';
 import type { IsolatedChart, IsolationRequest } from '../charts/isolation/port.ts';
 import { createRenderer, type Renderer } from '../charts/render/render-chart.ts';
 import type { Digest } from '../model/digest.ts';
@@ -135,7 +135,7 @@ export async function proveAll(
       const { name, version, references, profiles } = isolation;
       const whole =
         digests.has(`chart ${name} ${version}`) &&
-        references.every(({ target }) => target === undefined || copied.has(target));
+        references.every(({ target }) => target === undefined || copiedAs(copied, target) !== undefined);
       if (!whole || profiles.length === 0) return { ...isolation, holds: false };
       return proveOne(context, isolated, copied, digestAt, store);
     }),

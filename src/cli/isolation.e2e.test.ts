@@ -67,6 +67,13 @@ const needy: ChartSpec = {
   },
 };
 
+/** Declared paths of an image in parts. */
+const parts = {
+  registry: { location: 'values', path: 'image.registry' },
+  repository: { location: 'values', path: 'image.repository' },
+  tag: { location: 'values', path: 'image.tag' },
+};
+
 const Result = z.object({
   charts: z.record(z.string(), z.object({ values: z.record(z.string(), z.unknown()) })),
 });
@@ -234,6 +241,18 @@ describeWith(['helm4'], 'charts without declared images', () => {
     expect(plan.images.every(({ digest }) => digest !== undefined)).toBe(true);
   });
 
+  it.each([
+    ['one', { web: parts }],
+    ['none', {}],
+  ])('are pinned by digest beside declared ones: %s declared', async (_, images) => {
+    const run = await eks({ shop: { images } }, { PIN_DIGESTS: 'true' });
+    expect(run.status, run.stdout).toBe(0);
+    const web = (await isolation()).references.find(({ reference }) => reference.includes('team/web'));
+    expect(web).toMatchObject({ pinned: true, proof: 'proven' });
+    expect(web?.target).toBe(`${prefix}${open}/team/web:1.2.0@${web?.digest ?? 'none'}`);
+    expect(isThere(`${prefix}${open}/team/web:1.2.0`)).toBe(true);
+  });
+
   it('are planned without being copied', async () => {
     const run = await runPlan();
     expect(run.status, run.stdout).toBe(0);
@@ -252,13 +271,7 @@ describeWith(['helm4'], 'charts without declared images', () => {
   }
 
   it('whose declared paths are not all there are isolated all the same', async () => {
-    const images = {
-      web: {
-        registry: { location: 'values', path: 'image.registry' },
-        repository: { location: 'values', path: 'image.repository' },
-        tag: { location: 'values', path: 'image.tag' },
-      },
-    };
+    const images = { web: parts };
     const run = await eks({ shop: { images } });
     expect(run.status, run.stdout).toBe(0);
     expect(await values('shop')).toEqual({

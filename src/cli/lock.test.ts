@@ -146,6 +146,24 @@ describe('a lock of images', () => {
     expect(await verify(path, '--no-sources')).toEqual([]);
   });
 
+  it('tells the same as JSON', async () => {
+    const { path } = await locked();
+    target.deleteTag('mirror/team/tool', '1');
+    const done = await run('verify', '--lock', path, '--json');
+    expectStatus(done, 1);
+    const events = done.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        type: 'checked',
+        ...{ lock: path, images: 3, charts: 0 },
+        findings: [expect.objectContaining({ state: 'missing', at: 'target', locked: tool.digest })],
+      }),
+    );
+  });
+
   it('tells what the target lacks, holds otherwise, or holds in part', async () => {
     const { path } = await locked();
     target.deleteTag('mirror/team/single', '1');

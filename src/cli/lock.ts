@@ -77,9 +77,16 @@ export async function buildLock(input: LockInput): Promise<Lock> {
   };
 }
 
-/** Digests that targets hold after a run, by artifact. */
+/** Digests that targets hold after a run, by artifact; none for one that was copied in two ways (other platforms). */
 export function copiedDigests(outcomes: readonly Outcome[]): ReadonlyMap<string, Digest> {
-  return new Map(outcomes.flatMap((each) => (each.kind === 'failed' ? [] : [[each.artifact, each.digest] as const])));
+  const digests = new Map<string, Set<Digest>>();
+  for (const each of outcomes)
+    if (each.kind !== 'failed') digests.set(each.artifact, (digests.get(each.artifact) ?? new Set()).add(each.digest));
+  return new Map(
+    [...digests].flatMap(([artifact, all]) =>
+      all.size === 1 ? [...all].map((digest) => [artifact, digest] as const) : [],
+    ),
+  );
 }
 
 function targetOf(chart: LockedChart): string {

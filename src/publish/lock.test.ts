@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { refusal } from '../../test/refusal.ts';
 import { digestOf } from '../model/digest.ts';
 import type { Lock, LockedChart, LockedImage } from '../model/lock.ts';
-import { lockText, parseLock, readLock } from './lock.ts';
+import { lockObject, lockText, parseLock, readLock } from './lock.ts';
 
 const image: LockedImage = {
   source: 'quay.io/team/web:1',
@@ -53,6 +53,16 @@ describe('the lock as a file', () => {
     expect(lockText({ ...turned, charts: [{ ...chart, values }] })).toBe(lockText(lock));
     expect(parseLock(lockText(lock), 'x')).toEqual(lock);
     expect(lockText(lock)).toMatch(/^\{\n {2}"charts": \[\n[^]*\n\}\n$/);
+  });
+
+  it('is an object beside the result, which names it with its digest', () => {
+    const body = lockText(lock);
+    const key = 'dev-group-replication-metadata.lock.json';
+    expect(lockObject('dev-group-replication-metadata.json', lock)).toEqual({
+      key,
+      body,
+      reference: { s3_object: key, digest: digestOf(body) },
+    });
   });
 
   it('that cannot be read is named', async () => {

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
+import { type Digest, digestOf } from '../model/digest.ts';
 import { ReplicationError } from '../model/errors.ts';
+import { sideObjectName } from '../model/inventory.ts';
 import { Lock, lockFileName, lockKind, lockVersion } from '../model/lock.ts';
 import { jsonText, writeFiles } from './files.ts';
 
@@ -22,6 +24,20 @@ function sorted(value: unknown): unknown {
 /** Writes `replication.lock.json`. @returns its path @throws ReplicationError `storage` */
 export async function writeLock(directory: string, lock: Lock): Promise<readonly string[]> {
   return writeFiles(directory, { [lockFileName]: lockText(lock) });
+}
+
+/** The lock as an object beside a result, and what the result says of it. */
+export interface LockObject {
+  readonly key: string;
+  readonly body: string;
+  /** Goes into the result under `lock`: who reads charts and images there does not see it. */
+  readonly reference: { readonly s3_object: string; readonly digest: Digest };
+}
+
+/** @param result key of the result's object */
+export function lockObject(result: string, lock: Lock): LockObject {
+  const [key, body] = [sideObjectName(result, 'lock'), lockText(lock)];
+  return { key, body, reference: { s3_object: key, digest: digestOf(body) } };
 }
 
 /** @throws ReplicationError `usage` when the file cannot be read, `configuration` when it is no lock, naming file and path */

@@ -24,6 +24,10 @@ const addonAccounts = new Set([
   '961992271922',
   '013241004608',
   '151742754352',
+  '900612956339',
+  '121268973566',
+  '533267051163',
+  '333609536671',
 ]);
 
 /** The word in AllowedRegistries that stands for the add-on registries of the region. */

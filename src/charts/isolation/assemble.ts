@@ -5,8 +5,9 @@ import type { Derivation } from '../overrides/port.ts';
 import { formatPath, merge } from '../overrides/tree.ts';
 import { type Conditionals, conditionPath } from './conditionals.ts';
 import { conditionalProfile, type FoundImage, type IsolatedChart, type IsolationRequest } from './port.ts';
+import type { DeclaredPins } from './pin-declared.ts';
 import { referenceRows, type Row } from './rows.ts';
-import { placeOf, placeText } from './texts.ts';
+import { byDigestAlone, placeOf, placeText } from './texts.ts';
 import { warningsOf } from './warnings.ts';
 import type { Use } from './uses.ts';
 
@@ -30,13 +31,15 @@ export interface Findings {
   readonly originals: ReadonlyMap<string, string>;
   readonly hidden: Conditionals;
   readonly derivation: Derived;
+  /** Digests for what is declared. */
+  readonly pins: DeclaredPins;
   readonly cost: Pick<ChartIsolation, 'renders' | 'seconds'>;
 }
 
 export async function assemble(request: IsolationRequest, findings: Findings): Promise<IsolatedChart> {
-  const { derivation, uses, hidden, cost } = findings;
+  const { derivation, uses, hidden, pins, cost } = findings;
   const rows = referenceRows(request, findings);
-  const overrides = merge(derivation.values, request.declared);
+  const overrides = merge(merge(derivation.values, request.declared), pins.values);
   const problems = problemsOf(derivation);
   const isolation: ChartIsolation = {
     key: request.key,
@@ -54,7 +57,7 @@ export async function assemble(request: IsolationRequest, findings: Findings): P
     ...cost,
   };
   return {
-    values: merge(merge(request.values, derivation.values), request.declared),
+    values: merge(request.values, overrides),
     overrides,
     images: imagesOf(request, rows),
     isolation,
@@ -79,7 +82,11 @@ function imagesOf({ declaredImages, prefix }: IsolationRequest, rows: readonly R
   return rows.flatMap(({ row, found, digest }) => {
     if (row.outcome === 'allowed') return [];
     const target = row.target ?? targetReference(prefix, row.reference);
-    return declaredImages.has(target) ? [] : [{ reference: row.reference, target, digest, place: found.place }];
+    if (declaredImages.has(target)) return [];
+    // The tag is that of the declared image, which may be another content by now.
+    const isTagTaken = digest === undefined && declaredImages.has(target.slice(0, target.indexOf('@')));
+    const name = isTagTaken ? (byDigestAlone(target) ?? target) : target;
+    return [{ reference: row.reference, target: name, digest, place: found.place }];
   });
 }
 

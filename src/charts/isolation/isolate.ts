@@ -10,6 +10,7 @@ import type { Digest } from '../../model/digest.ts';
 import { assemble, type Derived, type Findings, type Rejected } from './assemble.ts';
 import { conditionals } from './conditionals.ts';
 import type { IsolatedChart, IsolationRequest } from './port.ts';
+import { pinDeclared } from './pin-declared.ts';
 import { type ChartRenders, chartRenders } from './renders.ts';
 import { unrendered } from './unrendered.ts';
 import { originalOf, type Use } from './uses.ts';
@@ -34,7 +35,8 @@ export async function isolateChart(request: IsolationRequest): Promise<IsolatedC
   const sorted = await sortOut(request, uses, originals);
   const derivation = await derive(request, uses, sorted, renders);
   if (derivation.kind === 'refused') return unrendered(request, derivation.why, renders.cost());
-  return assemble(request, { ...sorted, uses, originals, hidden, derivation, cost: renders.cost() });
+  const pins = await pinDeclared(request, uses, originals, derivation, renders);
+  return assemble(request, { ...sorted, uses, originals, hidden, derivation, pins, cost: renders.cost() });
 }
 
 /** The data file's `values` alone are a use of the chart too, unless it refuses them and profiles say how it is used. */

@@ -7,7 +7,7 @@ import type { Renderer } from '../render/render-chart.ts';
 import { mergeAppending } from './merge-lists.ts';
 import { conditionalProfile } from './port.ts';
 import { chartRenders } from './renders.ts';
-import { placeOf, placeText } from './texts.ts';
+import { byDigestAlone, placeOf, placeText } from './texts.ts';
 
 /** A chart at the target, to be proven with what is published for it. */
 export interface ProofRequest {
@@ -46,6 +46,11 @@ export async function proveChart(request: ProofRequest): Promise<ChartIsolation>
     for (const { how, values } of installations(request, use)) await proof.check(use.name, how, values);
   }
   return proof.result(isolation);
+}
+
+/** What was copied for a name; a name with tag and digest may have been copied by its digest alone. */
+export function copiedAs(copied: ReadonlyMap<string, Digest>, target: string): Digest | undefined {
+  return copied.get(target) ?? copied.get(byDigestAlone(target) ?? target);
 }
 
 interface Installation {
@@ -108,7 +113,7 @@ class ChartProof {
       if (kind !== 'typed' && isolation.rejected.some((each) => each.text === text)) return undefined;
       return `${text} is neither at the target nor at an allowed host`;
     }
-    const wanted = copied.get(text);
+    const wanted = copiedAs(copied, text);
     if (wanted === undefined) {
       // A guess that is no image, and that a value moves along with images.
       const isGuess = kind !== 'typed' && isolation.rejected.some((each) => text.endsWith(each.text));

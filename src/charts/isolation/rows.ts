@@ -70,7 +70,7 @@ function fateOf(
   found: FoundReference,
   outcome: Outcome,
   request: IsolationRequest,
-  { moved, originals }: Findings,
+  { moved, originals, pins }: Findings,
 ): Fate | undefined {
   const { text } = found;
   const { prefix, declared, declaredImages, isAllowed } = request;
@@ -95,7 +95,18 @@ function fateOf(
       if (text.startsWith(prefix) && (declaredImages.has(text) || moved.has(text))) {
         const by = settersOf(text, declared, prefix);
         const written = originalOf(text, originals, prefix);
-        return { reference: written, outcome: 'repointed', target: text, pinned: isPinned, why: undefined, by };
+        const pin = pins.names.get(text);
+        if (pin === undefined)
+          return { reference: written, outcome: 'repointed', target: text, pinned: isPinned, why: undefined, by };
+        const { target } = pin;
+        return {
+          reference: written,
+          outcome: 'repointed',
+          target,
+          pinned: true,
+          why: undefined,
+          by: [...by, ...pin.by],
+        };
       }
       if (isAllowed(text))
         return { reference, outcome: 'allowed', target: undefined, pinned: isPinned, why: undefined, by: [] };
@@ -103,11 +114,18 @@ function fateOf(
   }
 }
 
-/** Values of the declared overrides that a name at the target begins with. */
+/**
+ * Values of the declared overrides that a name at the target begins with: those whose neighbours, repository and tag, are in
+ * the name as well, where there are such.
+ */
 function settersOf(text: string, declared: Values, prefix: string): readonly ValuePath[] {
-  return [...leaves(declared)]
-    .filter((leaf) => leaf.text.startsWith(prefix.replace(/\/$/, '')) && text.startsWith(leaf.text))
-    .map(({ path }) => path);
+  const all = [...leaves(declared)];
+  const begin = all.filter((leaf) => leaf.text.startsWith(prefix.replace(/\/$/, '')) && text.startsWith(leaf.text));
+  const own = begin.filter((leaf) => {
+    const parent = formatPath(leaf.path.slice(0, -1));
+    return all.every((each) => formatPath(each.path.slice(0, -1)) !== parent || text.includes(each.text));
+  });
+  return (own.length > 0 ? own : begin).map(({ path }) => path);
 }
 
 function compare(a: string, b: string): number {

@@ -18,3 +18,9 @@ export function placeText({ template, line, object, field }: IsolationPlace): st
 export function isInList(path: ValuePath): boolean {
   return path.some((key) => typeof key === 'number');
 }
+
+/** `name@sha256:…` of `name:tag@sha256:…`; `undefined` for what has no digest or no tag. */
+export function byDigestAlone(target: string): string | undefined {
+  const [, name, digest] = /^(.*\/[^/:@]+):[^/:@]+(@.+)$/.exec(target) ?? [];
+  return name === undefined || digest === undefined ? undefined : `${name}${digest}`;
+}

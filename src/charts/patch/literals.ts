@@ -6,6 +6,8 @@ import { escaped } from './version.ts';
 export interface Edit {
   readonly find: string;
   readonly replace: string;
+  /** What the reference goes on with. */
+  readonly rest: string;
   readonly files: readonly string[];
 }
 
@@ -23,12 +25,12 @@ export function waysToMove(
   const templates = readable.filter((path) => path.includes('/templates/'));
   const own = templates.filter((path) => places.some(({ template }) => tail(path) === tail(template)));
   const ways = new Map<string, Edit>();
-  for (const { find, replace } of beginnings(move)) {
-    const pattern = literal(find);
+  for (const { find, replace, rest } of beginnings(move)) {
+    const pattern = literal(find, rest);
     for (const scope of [own, templates, readable]) {
-      const files = scope.filter((path) => pattern.test(texts.get(path) ?? ''));
+      const files = scope.filter((path) => texts.get(path)?.search(pattern) !== -1);
       const key = JSON.stringify([find, files]);
-      if (files.length > 0 && !ways.has(key)) ways.set(key, { find, replace, files });
+      if (files.length > 0 && !ways.has(key)) ways.set(key, { find, replace, rest, files });
     }
   }
   return [...ways.values()];
@@ -47,22 +49,27 @@ function tail(path: string): string {
 }
 
 function beginnings({ text, target }: Move): readonly Omit<Edit, 'files'>[] {
-  const found = [{ find: text, replace: target }];
+  const found = [{ find: text, replace: target, rest: '' }];
   const name = /^(?:[^/@]*\/)?[^:@]*/.exec(text)?.[0] ?? '';
   let find = name;
   while (find !== '') {
     const rest = text.slice(find.length);
-    if (rest !== '' && target.endsWith(rest)) found.push({ find, replace: target.slice(0, -rest.length) });
+    if (rest !== '' && target.endsWith(rest)) found.push({ find, replace: target.slice(0, -rest.length), rest });
     find = find.slice(0, Math.max(0, find.lastIndexOf('/')));
   }
   return found;
 }
 
-/** The text where it stands for itself: not as a part of a longer name. What follows a beginning is a tag, a path or an action. */
-function literal(find: string): RegExp {
-  const whole = /[:@][^/]*$/.test(find);
-  const after = whole ? String.raw`(?![\w/:@-]|\.\w)` : String.raw`(?![\w-]|\.\w)`;
-  return new RegExp(String.raw`(?<![\w./:@-])${escaped(find)}${after}`, 'g');
+/**
+ * The text where it stands for itself, or begins what the reference goes on with: not as a part of a longer name, nor as the
+ * beginning of another reference.
+ * @param rest what follows in the reference; templates may write a part of it, and compute what is missing
+ */
+function literal(find: string, rest: string): RegExp {
+  const before = String.raw`(?<![\w./:@-])`;
+  if (rest === '') return new RegExp(String.raw`${before}${escaped(find)}(?![\w/:@-]|\.\w)`, 'g');
+  const written = Array.from({ length: rest.length + 1 }, (_, length) => escaped(rest.slice(0, length)));
+  return new RegExp(String.raw`${before}${escaped(find)}(?=(?:${written.join('|')})(?![\w./:@-]))`, 'g');
 }
 
 /** The texts with the edits made, those only that changed. Longer texts are replaced first, and nothing is replaced twice. */
@@ -73,10 +80,10 @@ export function applyEdits(edits: readonly Edit[], texts: ReadonlyMap<string, st
     const before = texts.get(file) ?? '';
     const replaced: string[] = [];
     let text = before;
-    for (const { find, replace, files } of ordered) {
+    for (const { find, replace, rest, files } of ordered) {
       if (!files.includes(file)) continue;
       // Marks of characters that no chart has keep a target from being taken for something to replace.
-      text = text.replace(literal(find), () => `\uE000${replaced.push(replace) - 1}\uE001`);
+      text = text.replace(literal(find, rest), () => `\uE000${replaced.push(replace) - 1}\uE001`);
     }
     text = text.replaceAll(/\uE000(\d+)\uE001/g, (_, at: string) => replaced[Number(at)] ?? '');
     if (text !== before) changed.set(file, text);

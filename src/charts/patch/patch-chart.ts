@@ -121,7 +121,7 @@ async function wayThatWorks(
     work.request.signal.throwIfAborted();
     const { problem } = await proofOf(work, [...made, { move, edit }]);
     if (problem === undefined) return { move, edit };
-    why ||= `changing it in ${edit.files.join(', ')} does not do: ${problem}`;
+    why ||= `changing "${edit.find}" in ${edit.files.join(', ')} does not do: ${problem}`;
   }
   return why;
 }

@@ -10,7 +10,7 @@ export function argoApplication(chart: PlannedChart): string {
   const { parent } = chartAddress(chart);
   const comment = [
     `${chart.name} ${chart.version}: an Argo CD Application with the values that point its images at the private registry.`,
-    `Argo CD has to know the registry: argocd repo add ${parent} --type helm --name ${objectName(parent)} --enable-oci`,
+    `Argo CD has to know the registry: argocd repo add ${parent} --type helm --name ${objectName(parent.slice(parent.lastIndexOf('/') + 1))} --enable-oci`,
     '(with credentials; a token of ECR is good for 12 hours, so let something renew it). Set namespace and project as you use them,',
     'and merge your own values into valuesObject.',
   ];

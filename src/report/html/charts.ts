@@ -1,5 +1,5 @@
 import { html } from 'hono/html';
-import type { ConditionalReference } from '../../model/isolation.ts';
+import type { ConditionalReference, IsolationPlace } from '../../model/isolation.ts';
 import { counted, formatDuration } from '../format.ts';
 import { placeText } from '../report-data-charts.ts';
 import type { ReportChart, ReportData, ReportReference } from '../report-data.ts';
@@ -76,7 +76,7 @@ function referenceRow(
   verdict: ReportData['verdict'],
 ): Markup {
   const { target, digest, standing, places } = reference;
-  const [first, ...more] = places.map(placeText);
+  const [first, ...more] = places;
   return html`<tr
     data-row="reference"
     data-outcome="${standing}"
@@ -89,12 +89,21 @@ function referenceRow(
       ${digest === undefined ? '' : html`<div class="sub">${code(digest)}</div>`}
     </th>
     <td data-sort="${reference.controlledBy.join(' ')}">${controls(reference)}</td>
-    <td data-sort="${first ?? ''}">
-      ${code(first ?? '')}${more.length === 0 ? '' : folded(`and ${counted(more.length, 'more place')}`, list(more.map(code)))}
+    <td data-sort="${first === undefined ? '' : placeText(first)}">
+      ${first === undefined ? '' : placeLines(first)}
+      ${more.length === 0 ? '' : folded(`and ${counted(more.length, 'more place')}`, more.map(placeLines))}
       ${profilesText(reference, profiles)}
     </td>
     <td data-sort="${standing}">${outcomeBadge(standing, verdict)}${proofText(reference)}</td>
   </tr> `;
+}
+
+function placeLines({ template, line, object, field }: IsolationPlace): Markup {
+  return html`<div class="place">
+    ${code(`${template}:${line}`)}
+    <div>${code(object)}</div>
+    <div>${code(field)}</div>
+  </div> `;
 }
 
 function controls({ controlledBy, insideList, pinned, outcome, kind }: ReportReference): Markup {
