@@ -56,7 +56,7 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
   'npm run demo': async (place) => {
     const [first, second] = [await place.run('npm run demo'), await place.run('npm run demo')];
     expect(first.status, first.output).toBe(0);
-    expect(first.output).toMatch(/copied +21 artifacts/);
+    expect(first.output).toMatch(/copied +22 artifacts/);
     expect(second.status, second.output).toBe(0);
     expect(second.output).toContain('nothing to copy');
     for (const [name = ''] of tableBelow(readme, '### Files'))

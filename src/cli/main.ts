@@ -49,7 +49,7 @@ export async function main(argv: readonly string[], environment: Environment): P
     .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')
     .option('--target <target>', 'oci-layout:DIR or host[/prefix] (default: the private ECR of account and region)')
     .option('--plan', 'say what would be done and write the plan, copy nothing')
-    .option('--no-render', 'do not render the charts with helm to look for images that are not replicated')
+    .option('--no-render', 'do not render the charts: only declared images are replicated, and nothing is proven')
     .option('--publish', 'write the result to S3 and leave the metadata for Seed-Farmer in metadata.json')
     .action(async (options: CommonOptions & EksOptions) => {
       const { runEks } = await import('./commands/eks.ts');
@@ -72,7 +72,9 @@ export async function main(argv: readonly string[], environment: Environment): P
     .option('--region <region>', 'AWS region for ECR (default: the one in the host name)')
     .option('--verify', 'ask the target for every manifest and blob afterwards')
     .option('--plan', 'say what would be copied, copy nothing')
-    .action(async (options: CommonOptions & ImagesOptions) => {
+    .action(async (options: CommonOptions & ImagesOptions, command: Command) => {
+      if (options.list === undefined && options.lock === undefined)
+        command.error("error: required option '--list <file>' not specified, nor '--lock <file>'");
       const { runImages } = await import('./commands/images.ts');
       status = await start('images', options, (session) => runImages(session, options));
     });

@@ -69,6 +69,8 @@ describe('the parameters in README.md', () => {
       ScanOnPush: String(settings.scanOnPush),
       ImmutableTags: String(settings.immutableTags),
       EncryptionKey: settings.encryptionKey,
+      PinDigests: String(settings.pinDigests),
+      UncontrolledImages: settings.uncontrolledImages,
       MaxMinutes: String(settings.maxMinutes),
     });
     expect(settings).toMatchObject({ helmRepoSecret: undefined, helmDistro: { url: undefined, secret: undefined } });
