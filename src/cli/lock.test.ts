@@ -250,7 +250,6 @@ describe('a lock of images', () => {
   });
 
   it.each([
-    ['neither list nor lock', [], 'neither a list nor a lock'],
     ['both', ['--list', 'x', '--lock', 'y'], 'a lock says which images'],
     ['a file that is not there', ['--lock', 'nowhere.json'], 'cannot read the lock nowhere.json'],
   ])('%s is wrong usage', async (_, args, text) => {
