@@ -6,6 +6,7 @@ interface CommonOptions {
   readonly json?: boolean;
   readonly insecureHost?: readonly string[];
   readonly concurrency?: number;
+  readonly report?: string;
 }
 
 /**
@@ -196,6 +197,7 @@ function ownership(name: 'project' | 'deployment' | 'module'): Option {
 function common(command: Command): Command {
   return command
     .option('--out <dir>', 'folder for the files that a run leaves', 'out')
+    .option('--report <dir>', 'folder for report.html, report.json and report.md (default: none)')
     .option('--json', 'one JSON object per event on standard output, instead of text')
     .option('--insecure-host <host...>', 'hosts beside loopback that may be spoken to in plain HTTP')
     .addOption(

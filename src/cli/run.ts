@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly json?: boolean;
   readonly insecureHosts: readonly string[];
   readonly concurrency?: number;
+  /** Folder for the report. */
+  readonly report?: string;
 }
 
 /** Runs one job from start to summary and turns what came of it into an exit status. */
@@ -59,6 +61,13 @@ export async function runJob(
     files: [...(result.files ?? []), ...(unwritten === undefined ? [record] : [])],
   });
   if (unwritten === undefined) await leaveRecord(session, options.out);
+  if (options.report !== undefined) {
+    const broken = await leaveReport(session, result, options.report);
+    if (broken !== undefined) {
+      environment.stderr.write(`error: ${broken.message}\n`);
+      if (status === 0) status = 1;
+    }
+  }
   await session.close();
   return status;
 }
@@ -66,6 +75,31 @@ export async function runJob(
 function errorsIn(error: unknown): readonly ReturnType<typeof toReplicationError>[] {
   if (error instanceof ReplicationErrors) return error.errors;
   return [isReplicationError(error) ? error : toReplicationError(error)];
+}
+
+/** Writes the report as a page, as data and as a summary. @returns what went wrong */
+async function leaveReport(
+  session: Session,
+  result: JobResult,
+  directory: string,
+): Promise<ReturnType<typeof toReplicationError> | undefined> {
+  try {
+    const [{ reportData }, { jsonReport }, { markdownReport }, { htmlReport }] = await Promise.all([
+      import('../report/report-data-build.ts'),
+      import('../report/report-data.ts'),
+      import('../report/markdown.ts'),
+      import('../report/html/html-report.ts'),
+    ]);
+    const data = reportData({ record: session.recorder.record(), mask: session.mask, ...result.report });
+    await writeFiles(resolve(directory), {
+      'report.html': await htmlReport(data),
+      'report.json': jsonReport(data),
+      'report.md': markdownReport(data),
+    });
+    return undefined;
+  } catch (error) {
+    return toReplicationError(error);
+  }
 }
 
 /** @returns what went wrong, which is no reason to lose the job's own outcome */

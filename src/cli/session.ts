@@ -13,6 +13,7 @@ import type { Failure, Totals } from '../model/result.ts';
 import { SecretMask } from '../model/secrets.ts';
 import { httpDownloads } from '../registry/download.ts';
 import { createTransport, type Transport } from '../registry/transport.ts';
+import type { ReportInput } from '../report/report-data-build.ts';
 import { combineReporters } from '../report/combine.ts';
 import { consoleReporter } from '../report/console.ts';
 import { newProgressCounters, type ProgressCounters, type Reporter } from '../report/events.ts';
@@ -48,6 +49,8 @@ export interface JobResult {
   readonly totals: Totals | undefined;
   /** Paths of the files that the job left. */
   readonly files?: readonly string[];
+  /** What the report tells beyond the record of the run. */
+  readonly report?: Pick<ReportInput, 'plan' | 'charts'> | undefined;
 }
 
 /** Standard output, or a stream that stands for it. */

@@ -93,7 +93,8 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     if (command.plan === true) {
       failures.push(...judged(session, settings, files, plan.isolation).failures);
       const paths = await writeIsolation(out, plan.isolation);
-      return { failures, totals: undefined, files: [...written, ...paths] };
+      const report = { plan: plan.plan, charts: plan.isolation };
+      return { failures, totals: undefined, files: [...written, ...paths], report };
     }
     const replication = await copyPlan(session, files, sources, plan, target);
     failures.push(...replication.failures);
@@ -124,7 +125,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
         left.push(...(await publish(session, settings, { ...plan, isolation: proven }, aws, out, verdict.gap)));
       });
     }
-    return { failures, totals: replication.totals, files: left };
+    return { failures, totals: replication.totals, files: left, report: { plan: plan.plan, charts: proven } };
   } finally {
     await aws.close();
   }
