@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Helm } from '../../charts/helm.ts';
 import { judge } from '../../charts/isolation/verdict.ts';
 import type { Aws } from '../../aws/clients.ts';
@@ -11,6 +11,8 @@ import type { ChartIsolation } from '../../model/isolation.ts';
 import { locate, parseReference } from '../../model/reference.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
 import { splitTarget } from '../../model/target-name.ts';
+import { consumerFiles } from '../../publish/consumers/consumer-files.ts';
+import { writeTree } from '../../publish/consumers/write-tree.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { resultMetadata } from '../../publish/metadata.ts';
 import { bucketName, objectName, validateProject } from '../../publish/names.ts';
@@ -120,6 +122,13 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     left.push(...(await writeIsolation(out, proven)));
     if (failures.length === 0 && session.admission.aborted)
       failures.push(failureOf('run', toReplicationError(session.admission.reason)));
+    // A layout is a folder: nothing installs from there.
+    if (failures.length === 0 && targetText.kind !== 'layout') {
+      await step('consumers', async () => {
+        await writeTree(join(out, 'consumers'), consumerFiles(plan.plan.charts));
+        left.push(join(out, 'consumers'));
+      });
+    }
     if (failures.length === 0 && command.publish === true) {
       await step('publish', async () => {
         left.push(...(await publish(session, settings, { ...plan, isolation: proven }, aws, out, verdict.gap)));
