@@ -47,6 +47,7 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
   'npm ci': lockIsInStep,
   'npm test': () => isScript('test'),
   'npm run setup': () => isScript('setup'),
+  'npm run setup -- --bench': () => isScript('setup'),
   'npm run test:unit': () => isScript('test:unit'),
   'npm run check': () => isScript('check'),
   // bench/bench.e2e.test.ts runs it.
@@ -101,6 +102,12 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
       expect([...mirror.repositories()].sort()).toEqual(['base/pause', 'mirror/prometheus/node-exporter']);
     },
   },
+  [`${images} --write-lock`]: {
+    says: /images: done/,
+    after: ({ folder }) => expect(existsSync(join(folder, 'out/replication.lock.json'))).toBe(true),
+  },
+  'npx image-replication verify --lock out/replication.lock.json': { says: /verify: done/ },
+  'npx image-replication images --lock out/replication.lock.json': { says: /nothing to copy/ },
   'npx image-replication delete-repos demo --yes': {
     says: /deleted demo-old\/thing/,
     after: (place) => expect(reposOf(place)).toEqual(['demo-untagged/thing']),
