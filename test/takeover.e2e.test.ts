@@ -61,7 +61,7 @@ describeWith(['helm3'], 'a registry that the original module filled', () => {
 
   beforeAll(async () => {
     world = await startWorld({ content: 'sample' });
-    plan = await world.fillFromPlan();
+    plan = await world.fillFromPlan({ args: quick });
     await fillAsOriginal(world, plan);
     for (const { name, target } of plan.charts) chartsBefore.set(name, digestAt(target));
     forget(world);
