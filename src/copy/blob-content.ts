@@ -28,7 +28,7 @@ export interface BlobSource {
 /** Blobs up to this size are read whole before they are sent: one buffer costs less than a stream, and nothing unverified leaves. */
 export const wholeBlobBytes = 1 << 20;
 /** Parts of large blobs that are read ahead, all blobs together. */
-const aheadBudgetBytes = 64 << 20;
+const aheadBudgetBytes = 32 << 20;
 
 export interface BlobReaderOptions {
   readonly slots: Slots;
