@@ -101,13 +101,14 @@ class HttpTransport implements Transport {
   readonly #retry: { attempts: number; baseMs: number; maxMs: number };
   readonly #connections;
   readonly #pacers: Pacers;
-  readonly #down = new DownHosts();
+  readonly #down: DownHosts;
 
   constructor(options: TransportOptions) {
     this.#options = options;
     this.network = options.network;
     this.mask = options.mask ?? new SecretMask();
     this.#clock = options.clock ?? systemClock;
+    this.#down = new DownHosts(this.#clock);
     this.#times = {
       connectMs: 10_000,
       headersMs: 60_000,
@@ -147,6 +148,7 @@ class HttpTransport implements Transport {
     let failures = 0;
     let refusals = 0;
     let longWaits = 0;
+    let answersAtFirstFailure = 0;
     /** Time that failed tries and the pauses after them took: waiting for one's turn is not the host's fault. */
     let lost = 0;
     for (;;) {
@@ -166,6 +168,7 @@ class HttpTransport implements Transport {
         continue;
       }
       if (attempt.kind === 'answered' && !repeatable.has(attempt.answer.status)) return attempt.answer;
+      if (failures === 0) answersAtFirstFailure = this.#down.answers(request.url.origin);
       failures += 1;
       lost += this.#clock.now() - sent;
       const spent = failures >= this.#attemptsFor(request.url.origin) || lost >= this.#times.requestMs;
@@ -173,7 +176,7 @@ class HttpTransport implements Transport {
       if (attempt.kind === 'failed') {
         if (!attempt.transient || lastTry) {
           if (request.repeat === 'never' || !attempt.transient) throw attempt.error;
-          this.#down.add(request.url.origin, attempt.error);
+          this.#down.gaveUp(request.url.origin, attempt.error, answersAtFirstFailure);
           throw attempt.error.with({ final: true });
         }
         lost += await this.#pause(request, attempt.error.message, failures);
@@ -201,7 +204,7 @@ class HttpTransport implements Transport {
     });
     try {
       const answer = await this.#exchange(request, release, leftMs);
-      this.#down.delete(request.url.origin);
+      this.#down.answered(request.url.origin);
       const pause = retryAfterMs(answer.headers['retry-after'], Date.now());
       const refused = answer.status === 429 || (answer.status === 503 && pause !== undefined);
       // The pacer hears of a refusal before the place is free: else the next request would go out into the same limit.
