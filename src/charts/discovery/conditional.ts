@@ -1,6 +1,7 @@
 import type { Chart, ChartDependency } from '../chart.ts';
 import type { JsonLike } from '../helm-yaml.ts';
-import { isValuesMap, valueAt, type ValuesMap, valuesWith } from './chart-values.ts';
+import { chartValues } from '../values/chart-values.ts';
+import { isMap, valueAt, type Values } from '../values/tree.ts';
 import type { FoundReference, PartRole } from './found.ts';
 import { asReference, namesImage, referencesIn } from './grammar.ts';
 import { composeReferences } from './parts.ts';
@@ -35,10 +36,10 @@ export interface ConditionalImage {
  */
 export function conditionalImages(
   chart: Chart,
-  values: ValuesMap,
+  values: Values,
   rendered: readonly FoundReference[],
 ): readonly ConditionalImage[] {
-  const all = valuesWith(chart, values);
+  const all = chartValues(chart, values);
   const shown = rendered.map(({ text }) => text);
   const found: ConditionalImage[] = [];
   walkChart({ chart, all, path: [], switches: [] }, (image) => {
@@ -59,7 +60,7 @@ function isSame(rendered: string, candidate: string): boolean {
 
 interface Level {
   readonly chart: Chart;
-  readonly all: ValuesMap;
+  readonly all: Values;
   /** Where the chart's values stand in the top chart's. */
   readonly path: readonly string[];
   readonly switches: readonly Switch[];
@@ -69,7 +70,7 @@ type Emit = (image: ConditionalImage) => void;
 
 function walkChart(level: Level, emit: Emit): void {
   const own = valueAt(level.all, level.path);
-  if (!isValuesMap(own)) return;
+  if (!isMap(own)) return;
   const subcharts = new Set(level.chart.subcharts.keys());
   const rest = Object.fromEntries(Object.entries(own).filter(([key]) => !subcharts.has(key)));
   walkValues(rest, level.path, level.switches, level.chart, emit);
@@ -85,7 +86,7 @@ function walkChart(level: Level, emit: Emit): void {
  * A dependency's condition: the first of its comma-separated paths that is there decides. Tags decide when none is.
  * https://helm.sh/docs/chart_best_practices/dependencies/#conditions-and-tags
  */
-function conditionOf(dependency: ChartDependency, own: ValuesMap, path: readonly string[]): Switch | undefined {
+function conditionOf(dependency: ChartDependency, own: Values, path: readonly string[]): Switch | undefined {
   for (const written of (dependency.condition ?? '').split(',')) {
     const inside = written.trim() === '' ? [] : written.trim().split('.');
     const value = inside.length === 0 ? undefined : valueAt(own, inside);
@@ -109,7 +110,7 @@ function walkValues(
   } else if (Array.isArray(node)) {
     for (const [position, item] of (node as readonly JsonLike[]).entries())
       walkValues(item, [...path, position], switches, chart, emit);
-  } else if (isValuesMap(node)) {
+  } else if (isMap(node)) {
     const inner = withSwitches(switches, ownSwitches(node, path));
     const taken = imageMap(node, path, inner, chart, emit);
     for (const [key, value] of Object.entries(node))
@@ -123,7 +124,7 @@ function withSwitches(outer: readonly Switch[], inner: readonly Switch[]): reado
   return [...outer, ...inner.filter(({ path }) => !known.has(path.join('.')))];
 }
 
-function ownSwitches(map: ValuesMap, path: readonly (string | number)[]): readonly Switch[] {
+function ownSwitches(map: Values, path: readonly (string | number)[]): readonly Switch[] {
   if (path.some((key) => typeof key === 'number')) return [];
   return Object.entries(map).flatMap(([key, value]) =>
     switchNames.test(key) && value === false ? [{ path: [...path.map(String), key], value }] : [],
@@ -139,7 +140,7 @@ function imageString(text: string, path: readonly (string | number)[], switches:
 }
 
 function imageMap(
-  map: ValuesMap,
+  map: Values,
   path: readonly (string | number)[],
   switches: readonly Switch[],
   chart: Chart,

@@ -1,7 +1,7 @@
 import type { JsonLike } from '../helm-yaml.ts';
 import { splitRender } from '../render/split.ts';
 import type { TemplateTexts } from '../render/refusal.ts';
-import { isValuesMap, valueAt, type ValuesMap } from './chart-values.ts';
+import { isMap, valueAt, type Values } from '../values/tree.ts';
 
 /** A template of a workload that rendered nothing because values that it asks about are empty. */
 export interface ShortenedTemplate {
@@ -22,7 +22,7 @@ const workload =
  */
 export function shortenedTemplates(
   templates: TemplateTexts,
-  values: ValuesMap,
+  values: Values,
   rendered: string,
 ): readonly ShortenedTemplate[] {
   const present = new Set(splitRender(rendered).map(({ template }) => template.replace(/^[^/]+\//, '')));
@@ -73,5 +73,5 @@ function pathsIn(condition: string): readonly (readonly string[])[] {
 
 function isEmpty(value: JsonLike | undefined): boolean {
   if (value === undefined || value === null || value === '') return true;
-  return Array.isArray(value) ? value.length === 0 : isValuesMap(value) && Object.keys(value).length === 0;
+  return Array.isArray(value) ? value.length === 0 : isMap(value) && Object.keys(value).length === 0;
 }

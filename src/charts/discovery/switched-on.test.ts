@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RenderOutcome } from '../render/render-chart.ts';
-import { valueAt, type ValuesMap } from './chart-values.ts';
+import { valueAt, type Values } from '../values/tree.ts';
 import type { ConditionalImage } from './conditional.ts';
 import { shortenedTemplates } from './shortened.ts';
 import { switchOn } from './switched-on.ts';
@@ -13,7 +13,7 @@ const image = (name: string): ConditionalImage => ({
 });
 
 /** A chart with a pod for each name that is on, and which refuses some. */
-function chartOf(names: readonly string[], refuses: readonly string[]): (values: ValuesMap) => Promise<RenderOutcome> {
+function chartOf(names: readonly string[], refuses: readonly string[]): (values: Values) => Promise<RenderOutcome> {
   return (values) => {
     const on = names.filter((name) => valueAt(values, [name, 'enabled']) === true);
     const no = on.find((name) => refuses.includes(name));

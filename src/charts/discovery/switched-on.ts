@@ -1,5 +1,5 @@
 import type { RenderOutcome } from '../render/render-chart.ts';
-import { overlay, type ValuesMap, valuesOf } from './chart-values.ts';
+import { merge, type Values, withSetting } from '../values/tree.ts';
 import type { ConditionalImage, Switch } from './conditional.ts';
 import { discover, type DiscoveryMemo } from './discover.ts';
 import type { FoundReference } from './found.ts';
@@ -7,7 +7,7 @@ import type { FoundReference } from './found.ts';
 /** What the chart renders with the switches of its conditional images on. */
 export interface SwitchedOn {
   /** Values that turn on every switch that renders: a profile under which the chart's features can be copied and re-pointed. */
-  readonly values: ValuesMap;
+  readonly values: Values;
   readonly on: readonly Switch[];
   /** Switches that the chart refuses on, alone or with the others, in helm's words. They stay off. */
   readonly refused: readonly { readonly switches: readonly Switch[]; readonly why: string }[];
@@ -25,7 +25,7 @@ export interface SwitchedOn {
 export async function switchOn(
   images: readonly ConditionalImage[],
   rendered: readonly FoundReference[],
-  render: (values: ValuesMap) => Promise<RenderOutcome>,
+  render: (values: Values) => Promise<RenderOutcome>,
   options: { readonly memo?: DiscoveryMemo; readonly maxRenders?: number } = {},
 ): Promise<SwitchedOn> {
   const all = new Map(images.flatMap(({ switches }) => switches).map((each) => [each.path.join('.'), each]));
@@ -54,7 +54,7 @@ interface State {
 async function tryOn(
   more: readonly Switch[],
   state: State,
-  render: (values: ValuesMap) => Promise<RenderOutcome>,
+  render: (values: Values) => Promise<RenderOutcome>,
   left: { renders: number },
 ): Promise<void> {
   if (more.length === 0) return;
@@ -76,6 +76,6 @@ async function tryOn(
   }
 }
 
-function valuesFor(switches: readonly Switch[]): ValuesMap {
-  return switches.reduce<ValuesMap>((values, { path }) => overlay(values, valuesOf(path, true)), {});
+function valuesFor(switches: readonly Switch[]): Values {
+  return switches.reduce<Values>((values, { path }) => merge(values, withSetting({}, {}, path, true)), {});
 }

@@ -2,7 +2,7 @@ import type { ChartIsolation, ConditionalReference } from '../../model/isolation
 import { targetReference } from '../../model/target-name.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import type { Derivation } from '../overrides/port.ts';
-import { formatPath, merge } from '../overrides/tree.ts';
+import { formatPath, merge } from '../values/tree.ts';
 import { type Conditionals, conditionPath } from './conditionals.ts';
 import { conditionalProfile, type FoundImage, type IsolatedChart, type IsolationRequest } from './port.ts';
 import type { DeclaredPins } from './pin-declared.ts';

@@ -4,7 +4,7 @@ import { type ConditionalImage, conditionalImages } from '../discovery/condition
 import { discover } from '../discovery/discover.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import { switchOn } from '../discovery/switched-on.ts';
-import { formatPath, merge } from '../overrides/tree.ts';
+import { formatPath, merge } from '../values/tree.ts';
 import { conditionalProfile, type IsolationRequest } from './port.ts';
 import type { ChartRenders } from './renders.ts';
 import type { Use } from './uses.ts';

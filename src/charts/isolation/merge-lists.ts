@@ -1,6 +1,5 @@
 import type { JsonLike } from '../helm-yaml.ts';
-import type { Values } from '../overrides/port.ts';
-import { isList, isMap } from '../overrides/tree.ts';
+import { isList, isMap, type Values } from '../values/tree.ts';
 
 /**
  * Merges as the EKS module merges the published values into its own: maps by key, lists one behind the other, anything else

@@ -1,8 +1,9 @@
+import type { Values } from '../values/tree.ts';
 import type { Digest } from '../../model/digest.ts';
 import type { ChartIsolation } from '../../model/isolation.ts';
 import type { Chart } from '../chart.ts';
 import type { FoundReference } from '../discovery/found.ts';
-import type { Profile, Values } from '../overrides/port.ts';
+import type { Profile } from '../overrides/port.ts';
 import type { Renderer } from '../render/render-chart.ts';
 
 /** A chart whose images are to be found and pointed at the target. */

@@ -1,8 +1,8 @@
 import type { Digest } from '../../model/digest.ts';
 import type { ChartIsolation, IsolatedReference } from '../../model/isolation.ts';
 import type { FoundReference } from '../discovery/found.ts';
-import type { Profile, Values } from '../overrides/port.ts';
-import { merge } from '../overrides/tree.ts';
+import type { Profile } from '../overrides/port.ts';
+import { merge, type Values } from '../values/tree.ts';
 import type { Renderer } from '../render/render-chart.ts';
 import { mergeAppending } from './merge-lists.ts';
 import { conditionalProfile } from './port.ts';

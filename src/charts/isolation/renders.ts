@@ -1,5 +1,6 @@
+import type { Values } from '../values/tree.ts';
 import { discover, type Discovery, type DiscoveryMemo } from '../discovery/discover.ts';
-import type { Rendering, RenderValues, Values } from '../overrides/port.ts';
+import type { Rendering, RenderValues } from '../overrides/port.ts';
 import type { Renderer, RenderOutcome, RenderRequest } from '../render/render-chart.ts';
 
 /** What one render shows. */

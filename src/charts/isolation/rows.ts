@@ -1,8 +1,8 @@
 import { type Digest, isDigest } from '../../model/digest.ts';
 import type { IsolatedReference } from '../../model/isolation.ts';
 import type { FoundReference } from '../discovery/found.ts';
-import type { Outcome, ValuePath, Values } from '../overrides/port.ts';
-import { formatPath, leaves } from '../overrides/tree.ts';
+import type { Outcome } from '../overrides/port.ts';
+import { formatPath, leaves, type ValuePath, type Values } from '../values/tree.ts';
 import type { Findings } from './assemble.ts';
 import { conditionalProfile, type IsolationRequest } from './port.ts';
 import { isInList, placeOf } from './texts.ts';

@@ -1,7 +1,6 @@
 import type { IsolationPlace } from '../../model/isolation.ts';
 import type { FoundReference } from '../discovery/found.ts';
-import type { ValuePath } from '../overrides/port.ts';
-import { formatPath } from '../overrides/tree.ts';
+import { formatPath, type ValuePath } from '../values/tree.ts';
 
 /** A place as the report has it. */
 export function placeOf({ template, line, object, path, inside }: FoundReference['place']): IsolationPlace {

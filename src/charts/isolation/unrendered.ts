@@ -1,4 +1,4 @@
-import { merge } from '../overrides/tree.ts';
+import { merge } from '../values/tree.ts';
 import type { ChartIsolation } from '../../model/isolation.ts';
 import type { IsolatedChart, IsolationRequest } from './port.ts';
 

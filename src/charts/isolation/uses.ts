@@ -1,4 +1,5 @@
-import type { Profile, Values } from '../overrides/port.ts';
+import type { Values } from '../values/tree.ts';
+import type { Profile } from '../overrides/port.ts';
 import type { Look } from './renders.ts';
 
 /** A profile with what it shows. `values` is all that helm is given, the declared overrides included. */

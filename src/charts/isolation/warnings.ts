@@ -1,4 +1,4 @@
-import { valuesWith } from '../discovery/chart-values.ts';
+import { chartValues } from '../values/chart-values.ts';
 import { shortenedTemplates } from '../discovery/shortened.ts';
 import { templateTexts } from '../render/template-texts.ts';
 import type { IsolationRequest } from './port.ts';
@@ -34,7 +34,7 @@ export async function warningsOf(
 /** Templates that a missing value silences under every profile. */
 async function shortened({ archive, chart }: IsolationRequest, uses: readonly Use[]): Promise<readonly string[]> {
   const templates = await templateTexts(archive);
-  const missing = uses.map(({ values, look }) => shortenedTemplates(templates, valuesWith(chart, values), look.text));
+  const missing = uses.map(({ values, look }) => shortenedTemplates(templates, chartValues(chart, values), look.text));
   const [first = [], ...others] = missing;
   return first
     .filter(({ template }) => others.every((list) => list.some((each) => each.template === template)))

@@ -3,9 +3,9 @@ import { registryAsName } from '../../model/target-name.ts';
 import { isReplicationError } from '../../model/errors.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import type { Candidate } from './candidates.ts';
-import type { Role, Setting, ValuePath } from './port.ts';
+import type { Role, Setting } from './port.ts';
 import { type Landing, replaceAll } from './probe.ts';
-import { formatPath } from './tree.ts';
+import { formatPath, type ValuePath } from '../values/tree.ts';
 
 /** A reference at one place under one profile that has to be re-pointed. */
 export interface Need {

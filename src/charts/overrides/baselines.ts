@@ -3,7 +3,7 @@ import type { DeriveRequest, Profile } from './port.ts';
 import type { Baseline } from './probe.ts';
 import type { Spending } from './spending.ts';
 import { type TemplateKeys, templateKeys } from './template-keys.ts';
-import { merge } from './tree.ts';
+import { merge } from '../values/tree.ts';
 
 export type Baselines =
   | { readonly kind: 'read'; readonly baselines: readonly Baseline[]; readonly keys: TemplateKeys }

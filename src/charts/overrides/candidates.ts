@@ -1,8 +1,17 @@
 import { registryAsName } from '../../model/target-name.ts';
 import type { JsonLike } from '../helm-yaml.ts';
-import type { ValuePath, Values } from './port.ts';
 import type { TemplateKeys } from './template-keys.ts';
-import { formatPath, type Leaf, isMap, isReachable, leaves, maps, valueAt } from './tree.ts';
+import {
+  formatPath,
+  type Leaf,
+  isMap,
+  isReachable,
+  leaves,
+  maps,
+  valueAt,
+  type ValuePath,
+  type Values,
+} from '../values/tree.ts';
 
 /**
  * A value that may set image references, and how it is marked. `prefix`: the mark goes before the text that is there.

@@ -2,10 +2,10 @@ import type { FoundReference } from '../discovery/found.ts';
 import type { Need } from './assign.ts';
 import { readBaselines } from './baselines.ts';
 import { placeKey } from './pair-up.ts';
-import type { Cost, Derivation, DeriveRequest, Proof, Values } from './port.ts';
+import type { Cost, Derivation, DeriveRequest, Proof } from './port.ts';
 import { prove } from './prove.ts';
 import { spending } from './spending.ts';
-import { textOf } from './tree.ts';
+import { textOf, type Values } from '../values/tree.ts';
 
 /**
  * Proves any overrides against what a derivation promised: every re-pointed reference has its target name, every other

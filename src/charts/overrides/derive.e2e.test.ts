@@ -4,7 +4,7 @@ import { createRenderer } from '../render/render-chart.ts';
 import { chartOf, chartYaml } from '../test-support.ts';
 import { helmRenders } from './helm-renders.ts';
 import { chart, derive, helmBinary, outcomes, pin, pod, prefix, tryToDerive } from './test-support.ts';
-import { formatPath } from './tree.ts';
+import { formatPath } from '../values/tree.ts';
 
 const digest = `sha256:${'ab'.repeat(32)}`;
 const parts = '{{ .Values.image.registry }}/{{ .Values.image.repository }}:{{ .Values.image.tag }}';

@@ -1,7 +1,7 @@
+import type { ValuePath, Values } from '../values/tree.ts';
 import { chartArchiveLimits, readArchive } from '../archive.ts';
 import { type Chart, insideFolder, readChart } from '../chart.ts';
-import type { ValuePath, Values } from './port.ts';
-import { isMap, merge } from './tree.ts';
+import { chartValues } from '../values/chart-values.ts';
 
 /** What a chart's package tells about the values that it reads. */
 export interface ChartInside {
@@ -18,16 +18,6 @@ export async function readInside(archive: Uint8Array): Promise<ChartInside> {
     readArchive(archive, chartArchiveLimits, 'the chart archive'),
   ]);
   return { values: chartValues(chart), templates: await templatesOf(chart, insideFolder(files), []) };
-}
-
-/**
- * A parent's values go over its subcharts'; `global` is the parent's own and reaches every subchart, a subchart's own
- * `global` reaches that subchart: https://helm.sh/docs/chart_template_guide/subcharts_and_globals/
- */
-export function chartValues(chart: Chart): Values {
-  let under: Values = {};
-  for (const [key, subchart] of chart.subcharts) under = { ...under, [key]: chartValues(subchart) };
-  return merge(under, isMap(chart.values) ? chart.values : {});
 }
 
 async function templatesOf(

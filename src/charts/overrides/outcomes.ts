@@ -3,9 +3,9 @@ import type { FoundReference } from '../discovery/found.ts';
 import type { Choice, Need } from './assign.ts';
 import type { Candidate } from './candidates.ts';
 import { placeKey } from './pair-up.ts';
-import type { Outcome, ReferenceOutcome, Refusal, ValuePath } from './port.ts';
+import type { Outcome, ReferenceOutcome, Refusal } from './port.ts';
 import type { Baseline } from './probe.ts';
-import { formatPath } from './tree.ts';
+import { formatPath, type ValuePath } from '../values/tree.ts';
 
 /** A candidate that stays out, and the references that it is known to move. */
 export interface RefusedCandidate extends Refusal {

@@ -2,12 +2,12 @@ import { type Digest, digestHex } from '../../model/digest.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import type { Need } from './assign.ts';
 import { placeKey } from './pair-up.ts';
-import type { Setting, ValuePath, Values } from './port.ts';
+import type { Setting } from './port.ts';
 import { type Baseline, renderMarked } from './probe.ts';
 import type { Sentinels } from './sentinel.ts';
 import type { Spending } from './spending.ts';
 import type { TemplateKeys } from './template-keys.ts';
-import { formatPath, isMap, leaves, maps, textOf, valueAt } from './tree.ts';
+import { formatPath, isMap, leaves, maps, textOf, valueAt, type ValuePath, type Values } from '../values/tree.ts';
 
 /** What is to be pinned: re-pointed references without a digest, with their names at the target. */
 export interface PinRequest {

@@ -1,12 +1,7 @@
 import type { Digest } from '../../model/digest.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import type { JsonLike } from '../helm-yaml.ts';
-
-/** Values of a chart, as a map. Never changed in place. */
-export type Values = Readonly<Record<string, JsonLike>>;
-
-/** Keys and positions from the top of the values. */
-export type ValuePath = readonly (string | number)[];
+import type { ValuePath, Values } from '../values/tree.ts';
 
 /** What one `helm template` gave: manifests and the references in them, or helm's own words why not. */
 export type Rendering =

@@ -1,11 +1,11 @@
 import { registryAsName } from '../../model/target-name.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import { type Candidate, splitAt } from './candidates.ts';
-import type { Refusal, Rendering, ValuePath, Values } from './port.ts';
+import type { Refusal, Rendering } from './port.ts';
 import { labelLinesWith } from './sameness.ts';
 import { escapeRegExp, type Sentinels } from './sentinel.ts';
 import type { Spending } from './spending.ts';
-import { formatPath, withSetting } from './tree.ts';
+import { formatPath, withSetting, type ValuePath, type Values } from '../values/tree.ts';
 import { pairUp } from './pair-up.ts';
 
 /** A profile as it renders without overrides. */

@@ -1,7 +1,8 @@
+import type { Values } from '../values/tree.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import type { Need } from './assign.ts';
 import { placeKey } from './pair-up.ts';
-import type { Difference, Proof, Values } from './port.ts';
+import type { Difference, Proof } from './port.ts';
 import type { Baseline } from './probe.ts';
 import { compareRenders, noiseOf } from './sameness.ts';
 import type { Spending } from './spending.ts';

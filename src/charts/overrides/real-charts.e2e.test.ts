@@ -10,9 +10,9 @@ import { calm } from '../test-support.ts';
 import { checkOverrides } from './check.ts';
 import { deriveOverrides } from './derive.ts';
 import { helmRenders } from './helm-renders.ts';
-import type { DeriveRequest, Values } from './port.ts';
+import type { DeriveRequest } from './port.ts';
 import { helmBinary, prefix } from './test-support.ts';
-import { formatPath, isMap } from './tree.ts';
+import { formatPath, isMap, type Values } from '../values/tree.ts';
 
 // Real charts are not part of the project: a folder of them stands beside its checkout on the developers' machines.
 const folder = process.env['REAL_CHARTS'] ?? join(root, '../shared/charts');

@@ -4,13 +4,13 @@ import { type Choice, choiceFor, type Need } from './assign.ts';
 import { type Candidate, candidatesFor, type Stage, stages } from './candidates.ts';
 import { outcomesOf, type RefusedCandidate } from './outcomes.ts';
 import { findPins, type Pins } from './pin.ts';
-import type { Derivation, DeriveRequest, Setting, ValuePath, Values } from './port.ts';
+import type { Derivation, DeriveRequest, Setting } from './port.ts';
 import { type Baseline, type Landing, probe } from './probe.ts';
 import { type ProofAndTexts, prove } from './prove.ts';
 import { type Sentinels, sentinels } from './sentinel.ts';
 import type { Spending } from './spending.ts';
 import type { TemplateKeys } from './template-keys.ts';
-import { formatPath, textOf, withSetting } from './tree.ts';
+import { formatPath, textOf, withSetting, type ValuePath, type Values } from '../values/tree.ts';
 
 /** A set of choices that is good enough is looked for this often; each round drops what the proof of the last one disliked. */
 const maxRounds = 3;

@@ -1,5 +1,5 @@
-import type { Cost, Rendering, RenderValues, Values } from './port.ts';
-import { merge } from './tree.ts';
+import type { Cost, Rendering, RenderValues } from './port.ts';
+import { merge, type Values } from '../values/tree.ts';
 
 /** Renders within a budget, and knows what they cost. */
 export interface Spending {

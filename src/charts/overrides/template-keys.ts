@@ -1,5 +1,5 @@
+import type { ValuePath } from '../values/tree.ts';
 import type { ChartInside } from './inside.ts';
-import type { ValuePath } from './port.ts';
 
 export interface TemplateKeys {
   /** Paths that templates read from `.Values`, under the subchart's key. */

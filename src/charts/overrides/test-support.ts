@@ -1,11 +1,12 @@
 /** For tests of this folder only: charts built on the spot, rendered by the real helm. */
+import type { Values } from '../values/tree.ts';
 import { requireTool } from '../../../test/tools.ts';
 import { digestOf } from '../../model/digest.ts';
 import { createRenderer } from '../render/render-chart.ts';
 import { calm, chartOf } from '../test-support.ts';
 import { deriveOverrides } from './derive.ts';
 import { helmRenders } from './helm-renders.ts';
-import type { Derivation, DeriveRequest, Values } from './port.ts';
+import type { Derivation, DeriveRequest } from './port.ts';
 
 export const prefix = '123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-';
 

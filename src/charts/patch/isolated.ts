@@ -2,7 +2,7 @@ import type { ChartIsolation, IsolatedReference } from '../../model/isolation.ts
 import { targetReference } from '../../model/target-name.ts';
 import type { IsolatedChart } from '../isolation/port.ts';
 import { helmRenders } from '../overrides/helm-renders.ts';
-import { merge } from '../overrides/tree.ts';
+import { merge } from '../values/tree.ts';
 import type { Renderer } from '../render/render-chart.ts';
 import { tagOfVersion } from '../version.ts';
 import { patchChart } from './patch-chart.ts';

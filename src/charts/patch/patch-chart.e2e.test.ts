@@ -1,3 +1,4 @@
+import type { Values } from '../values/tree.ts';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,7 +10,6 @@ import { digestOf } from '../../model/digest.ts';
 import { readChart } from '../chart.ts';
 import { packageChart } from '../package.ts';
 import { helmRenders } from '../overrides/helm-renders.ts';
-import type { Values } from '../overrides/port.ts';
 import { createRenderer } from '../render/render-chart.ts';
 import { calm, chartOf, chartYaml, type Member, tgzOf } from '../test-support.ts';
 import { patchAnnotations, patchChart } from './patch-chart.ts';

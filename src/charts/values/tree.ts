@@ -1,5 +1,10 @@
 import type { JsonLike } from '../helm-yaml.ts';
-import type { ValuePath, Values } from './port.ts';
+
+/** Values of a chart, as a map. Never changed in place. */
+export type Values = Readonly<Record<string, JsonLike>>;
+
+/** Keys and positions from the top of the values. */
+export type ValuePath = readonly (string | number)[];
 
 export function isMap(value: JsonLike | undefined): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
