@@ -27,8 +27,11 @@ export interface BlobSource {
 
 /** Blobs up to this size are read whole before they are sent: one buffer costs less than a stream, and nothing unverified leaves. */
 export const wholeBlobBytes = 1 << 20;
-/** Parts of large blobs that are read ahead, all blobs together. */
-const aheadBudgetBytes = 32 << 20;
+/**
+ * Bytes of large blobs that are read ahead in parts: of one blob, so that its memory is what it would be in one piece and
+ * a few buffers, and of all blobs together.
+ */
+const aheadBytes = { ofOne: 32 << 20, ofAll: 96 << 20 };
 
 export interface BlobReaderOptions {
   readonly slots: Slots;
@@ -49,6 +52,7 @@ export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReader
   /** Stores that ignore Range: asking for a part brings the whole blob, which would be read for nothing. */
   const withoutParts = new Set<ReadStore>();
   let ahead = 0;
+  let inPartsNow = 0;
 
   const inParts = async (source: BlobSource, descriptor: Descriptor): Promise<Readable | undefined> => {
     const { store, repository } = source;
@@ -63,23 +67,28 @@ export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReader
       withoutParts.add(store);
       return undefined;
     }
+    let aheadOfThis = 0;
     const spare = (bytes: number): (() => void) | undefined => {
-      if (ahead + bytes > aheadBudgetBytes) return undefined;
+      const share = Math.min(aheadBytes.ofOne, aheadBytes.ofAll / inPartsNow);
+      if (aheadOfThis + bytes > share || ahead + bytes > aheadBytes.ofAll) return undefined;
       const release = slots.spare(store.name);
       if (release === undefined) return undefined;
       ahead += bytes;
+      aheadOfThis += bytes;
       return () => {
         ahead -= bytes;
+        aheadOfThis -= bytes;
         release();
       };
     };
+    inPartsNow += 1;
     return rangedRead(first, {
       descriptor,
       open,
       spare,
       onRetry: (error, attempt) => onRetry(error, `part of blob ${descriptor.digest}`, attempt),
       onNoParts: () => withoutParts.add(store),
-    });
+    }).on('close', () => (inPartsNow -= 1));
   };
 
   const opened = async (source: BlobSource, descriptor: Descriptor): Promise<Readable> => {

@@ -5,7 +5,7 @@ import type { Descriptor } from '../model/manifest.ts';
 /** Blobs from this size on are read in parts; below, one connection is done before a second one would help. */
 export const rangedBlobBytes = 64 << 20;
 /** One part. Large enough that the time to ask for it does not count, small enough to keep several in memory. */
-const partBytes = 8 << 20;
+export const partBytes = 8 << 20;
 /** How often one part is asked for again, from where it broke off. */
 const triesPerPart = 4;
 
