@@ -24,6 +24,8 @@ const probePatienceMs = 400;
 export interface BlobMover {
   /** Tells of a need before the moving starts, so that the one read can serve it. */
   announce(need: BlobNeed): void;
+  /** Whoever needs a blob has said so by now: content that nobody needs further is let go from here on. */
+  allAnnounced(): void;
   /** Fulfils an announced need. Returns the bytes sent for it. Repeatable. @throws ReplicationError */
   fulfil(need: BlobNeed): Promise<number>;
   /** A repository was found to hold a blob already: others can mount it from there. */
@@ -54,7 +56,7 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
     const open = (state.open.get(need.store) ?? 1) - 1;
     if (open > 0) state.open.set(need.store, open);
     else state.open.delete(need.store);
-    if (state.open.size === 0) await sender.release(state);
+    if (state.open.size === 0 && sender.needs.settled) await sender.release(state);
   };
 
   const noUpload = (need: BlobNeed): number => {
@@ -164,6 +166,11 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
       announced.add(need.repository);
       state.open.set(need.store, (state.open.get(need.store) ?? 0) + 1);
       counters.expectedBytes += need.descriptor.size;
+    },
+    allAnnounced() {
+      sender.needs.settled = true;
+      // A file that cannot be removed now goes with the spool's folder.
+      for (const state of states.values()) if (state.open.size === 0) void sender.release(state).catch(() => undefined);
     },
     fulfil(need) {
       const state = stateOf(need.descriptor.digest);

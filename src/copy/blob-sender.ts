@@ -26,6 +26,8 @@ export type Ask = 'nothing' | 'head' | 'mount';
 
 /** Reads a blob from its source, as a rule once in a run, and sends it to repositories. */
 export interface BlobSender {
+  /** Until the needs of all artifacts are known, what is read is kept for those who may still come. */
+  readonly needs: { settled: boolean };
   /** Opens an upload; `mounted` when the store mounted the blob from the repository that was named. */
   begin(need: BlobNeed, from: string | undefined): Promise<'mounted' | UploadSession>;
   /**
@@ -55,6 +57,7 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
     onBytes: (count) => (counters.readBytes += count),
     onRetry: (error, what, attempt) => options.onRetry(error.host ?? 'the source', what, error.message, 0, attempt),
   });
+  const needs = { settled: false };
   let memoryUsed = 0;
   /** The disk refused a blob: from then on each repository gets its own read of what does not fit into memory. */
   let spoolFailed = false;
@@ -230,7 +233,7 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
         const found = session ?? (await asked(need, ask));
         return found === 'present' ? found : stream(need, found);
       });
-    if (state.content === undefined && uploadsExpected(state) <= 1) return alone(first);
+    if (state.content === undefined && needs.settled && uploadsExpected(state) <= 1) return alone(first);
     const found = first ?? (await asked(need, ask));
     if (found === 'present') return found;
     const content = await keep(need, state);
@@ -285,5 +288,5 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
     }
   };
 
-  return { begin, upload, release, retrying };
+  return { needs, begin, upload, release, retrying };
 }

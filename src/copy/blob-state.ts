@@ -8,7 +8,7 @@ export interface BlobNeed {
   readonly source: BlobSource;
   readonly store: WriteStore;
   readonly repository: string;
-  /** Position of the artifact in the run: earlier ones go first, and lead where others can mount from them. */
+  /** Bytes that the artifact lacks: small artifacts go first. */
   readonly priority: number;
   /** The repository certainly lacks it (just created, or asked). Otherwise the attempt to mount finds out. */
   readonly missing: boolean;

@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
 import { failureOf, type CopyResult, type Failure, type Outcome } from '../model/result.ts';
@@ -12,6 +11,7 @@ import { createSlots } from './slots.ts';
 import { watchTime } from './spent.ts';
 import type { PreparedBlob, PreparedTarget } from './target-state.ts';
 import { createSpool } from './spool.ts';
+import { type Ready, startInOrder } from './start-order.ts';
 
 interface Run {
   readonly options: CopyOptions;
@@ -83,72 +83,36 @@ async function copyAll(requests: readonly CopyRequest[], run: Run): Promise<read
       options.signal.throwIfAborted();
       options.admission?.throwIfAborted();
       const result = await preparer.prepare(request);
-      if (result.kind === 'copy') return { kind: 'work', request, copy: result };
+      if (result.kind === 'copy') return { kind: 'work', request, copy: result, bytes: missingBytes(result) };
       const { artifact, targets } = request;
       return finish({ kind: 'unchanged', artifact, targets: targets.map(placeName), digest: result.digest });
     } catch (error) {
       return finish(failed(request, [asError(error, run)]));
     }
   };
-  const started = { count: 0 };
-  const start = async (work: readonly Work[]): Promise<readonly Outcome[]> => {
-    // All needs are told before the first blob moves, so that one read can serve everybody who needs it.
-    const first = started.count;
-    started.count += work.length;
-    work.forEach(({ copy }, position) => announceAll(run, copy, first + position));
-    return Promise.all(
-      work.map(async ({ request, copy }, position) => finish(await copyOne(request, copy, first + position, run))),
-    );
+  const start = (works: readonly Work[]): Promise<readonly Outcome[]> => {
+    // All their needs are told before the first blob moves, so that one read can serve everybody who needs it.
+    for (const work of works) announceAll(run, work);
+    return Promise.all(works.map(async (work) => finish(await copyOne(work, run))));
   };
-  return inBatches(
+  return startInOrder(
     requests.map((request) => lookup(() => prepare(request))),
-    options.lookupPatienceMs ?? Math.max(10_000, requests.length * 20),
-    start,
+    {
+      patienceMs: options.lookupPatienceMs ?? Math.max(10_000, requests.length * 20),
+      start,
+      settled: () => run.mover.allAnnounced(),
+    },
   );
 }
 
-interface Work {
-  readonly kind: 'work';
+interface Work extends Ready {
   readonly request: CopyRequest;
   readonly copy: Prepared & { readonly kind: 'copy' };
 }
 
-/**
- * Starts everything together once all is known, small artifacts first: their manifests are written while the big ones
- * still move, and the write limit is never idle. A source that takes longer to answer than the others' patience holds
- * nobody up: what is known by then starts, and the rest one by one as it becomes known.
- */
-async function inBatches(
-  lookups: readonly Promise<Work | Outcome>[],
-  patienceMs: number,
-  start: (work: readonly Work[]) => Promise<readonly Outcome[]>,
-): Promise<readonly Outcome[]> {
-  const known: (Work | Outcome | undefined)[] = lookups.map(() => undefined);
-  const noted = Promise.all(lookups.map(async (each, position) => (known[position] = await each)));
-  const timer = new AbortController();
-  await Promise.race([noted, sleep(patienceMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
-  timer.abort();
-  const early = [...known];
-  const together = early
-    .flatMap((each, position) => (each?.kind === 'work' ? [{ work: each, position }] : []))
-    .sort((a, b) => size(a.work.copy.main) - size(b.work.copy.main) || a.position - b.position);
-  const first = start(together.map(({ work }) => work));
-  const late = early.map(async (each, position): Promise<Outcome | undefined> => {
-    if (each !== undefined) return undefined;
-    const found = await lookups[position];
-    return found?.kind === 'work' ? (await start([found]))[0] : found;
-  });
-  const outcomes = new Map((await first).map((outcome, order) => [together[order]?.position, outcome]));
-  const rest = await Promise.all(late);
-  return early.map((each, position) => {
-    const outcome = each === undefined ? rest[position] : each.kind === 'work' ? outcomes.get(position) : each;
-    if (outcome === undefined) throw new Error('an artifact has no outcome');
-    return outcome;
-  });
-}
-
-function size(graph: PreparedGraph): number {
-  const bytes = graph.targets.flatMap((target) => target.blobs.map((blob) => blob.descriptor.size));
+/** Bytes that have to move: what goes first, and the smaller the sooner. */
+function missingBytes({ main }: Work['copy']): number {
+  const bytes = main.targets.flatMap((target) => target.blobs.map((blob) => blob.descriptor.size));
   return bytes.reduce((sum, each) => sum + each, 0);
 }
 
@@ -176,23 +140,18 @@ function needOf(
   };
 }
 
-function announceAll(run: Run, copy: Prepared & { kind: 'copy' }, priority: number): void {
+function announceAll(run: Run, { copy, bytes }: Work): void {
   for (const graph of [copy.main, ...copy.referrers.map((referrer) => referrer.graph)]) {
     for (const target of graph.targets) {
       const asked = new Set(target.blobs.map((blob) => blob.descriptor.digest));
       for (const blob of graphBlobs(graph))
         if (!asked.has(blob.digest)) run.mover.present(target.place.store, target.place.repository, blob.digest);
-      for (const blob of target.blobs) run.mover.announce(needOf(run, graph, target, blob, priority));
+      for (const blob of target.blobs) run.mover.announce(needOf(run, graph, target, blob, bytes));
     }
   }
 }
 
-async function copyOne(
-  request: CopyRequest,
-  copy: Prepared & { kind: 'copy' },
-  priority: number,
-  run: Run,
-): Promise<Outcome> {
+async function copyOne({ request, copy, bytes: priority }: Work, run: Run): Promise<Outcome> {
   const started = performance.now();
   run.options.reporter.emit({ type: 'artifact-started', artifact: request.artifact });
   // The tag says that all is there. So where there are referrers it comes last: a run that is cut off between finds the
@@ -225,7 +184,7 @@ async function copyOne(
   };
 }
 
-function byDigest(copy: Prepared & { kind: 'copy' }, target: PreparedTarget): PreparedTarget {
+function byDigest(copy: Work['copy'], target: PreparedTarget): PreparedTarget {
   return { ...target, place: { ...target.place, reference: copy.main.root.content.descriptor.digest } };
 }
 

@@ -1,3 +1,4 @@
+import pLimit, { type LimitFunction } from 'p-limit';
 import { isDigest, type Digest } from '../model/digest.ts';
 import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
@@ -7,7 +8,7 @@ import { blobsOf, inWriteOrder, loadGraph, type ManifestNode } from './graph.ts'
 import { platformList } from './platform-subset.ts';
 import { allTags, findReferrers } from './referrers.ts';
 import { storeMemo } from './store-memo.ts';
-import { createTargetStates, type PreparedTarget } from './target-state.ts';
+import { createTargetStates, type CurrentTarget, type PreparedTarget } from './target-state.ts';
 import { type CopyOptions, type CopyRequest, placeName, type SourcePlace } from './request.ts';
 
 /** One graph on its way: the artifact itself, or a referrer of it. */
@@ -38,6 +39,9 @@ const maxReferrerDepth = 4;
 /** Referrers of one image, all levels together. */
 const maxReferrers = 1_000;
 
+/** Images of one source that are read at the same time: a few that are known soon can start while the others are read. */
+const graphsPerSource = 12;
+
 /** Everything that has to be asked before bytes move. Shared by all artifacts of a run, so that nothing is asked twice. */
 export interface Preparer {
   prepare(request: CopyRequest): Promise<Prepared>;
@@ -48,6 +52,7 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
   const targets = createTargetStates(requests, signal);
   const shared = sharingRepositories(requests);
   const graphs = storeMemo<ManifestNode>();
+  const reading = new Map<ReadStore, LimitFunction>();
   const tags = storeMemo<ReadonlySet<string> | undefined>();
 
   const graphOf = (
@@ -59,6 +64,12 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
     graphs.get(store, `${repository} ${reference} ${platforms === 'all' ? '' : platformList(platforms)}`, () =>
       loadGraph(store, repository, reference, platforms, signal),
     );
+
+  const inTurn = <T>({ source }: CopyRequest, work: () => Promise<T>): Promise<T> => {
+    let limit = reading.get(source.store);
+    if (limit === undefined) reading.set(source.store, (limit = pLimit(graphsPerSource)));
+    return limit(work);
+  };
 
   const tagsOf = (store: ReadStore, repository: string): Promise<ReadonlySet<string> | undefined> =>
     tags.get(store, repository, () => allTags(store, repository, signal));
@@ -140,39 +151,51 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
     async prepare(request) {
       const states = await Promise.all(request.targets.map((place) => targets.current(place, request.platforms)));
       const absent = request.repair !== true && !shared.has(request) && states.every((state) => state === undefined);
-      const named = absent ? await atSource(request, () => readNamed(request)) : undefined;
-      const digest = named?.digest ?? (await atSource(request, () => sourceDigest(request)));
-      const stale = request.targets.filter((_, position) => {
-        const state = states[position];
-        return request.repair === true || (state?.digest !== digest && state?.cutFrom !== digest);
-      });
-      if (stale.length === 0) return unchanged(request, states[0]?.digest ?? digest, digest);
-      const { store, repository } = request.source;
-      const root = named?.root ?? (await atSource(request, () => readAgreed(request, digest)));
-      const wanted = root.content.descriptor.digest;
-      const outdated = stale.filter(
-        (place) => request.repair === true || states[request.targets.indexOf(place)]?.digest !== wanted,
+      if (absent) {
+        return inTurn(request, async () => {
+          const named = await atSource(request, () => readNamed(request));
+          return compared(request, states, named.digest, named.root);
+        });
+      }
+      const digest = await atSource(request, () => sourceDigest(request));
+      const current = request.repair !== true && states.every((state) => holds(state, digest));
+      if (current) return unchanged(request, states[0]?.digest ?? digest, digest);
+      return inTurn(request, async () =>
+        compared(request, states, digest, await atSource(request, () => readAgreed(request, digest))),
       );
-      if (outdated.length === 0) return unchanged(request, wanted, digest);
-      const main: PreparedGraph = {
-        source: { store, repository, reference: digest },
-        root,
-        targets: await Promise.all(
-          outdated.map((place) =>
-            targets.prepare(place, root, {
-              hasContent: states[request.targets.indexOf(place)] !== undefined,
-              repair: request.repair === true,
-            }),
-          ),
-        ),
-      };
-      const referrers =
-        options.referrers === false
-          ? []
-          : await prepareReferrers({ ...request, targets: outdated }, root, new Set(), 0);
-      return { kind: 'copy', digest: wanted, main, referrers };
     },
   };
+
+  /** What the targets lack of the image that the source has. */
+  async function compared(
+    request: CopyRequest,
+    states: readonly (CurrentTarget | undefined)[],
+    digest: Digest,
+    root: ManifestNode,
+  ): Promise<Prepared> {
+    const { store, repository } = request.source;
+    const wanted = root.content.descriptor.digest;
+    const outdated = request.targets.filter((_, position) => {
+      const state = states[position];
+      return request.repair === true || !(holds(state, digest) || state?.digest === wanted);
+    });
+    if (outdated.length === 0) return unchanged(request, wanted, digest);
+    const main: PreparedGraph = {
+      source: { store, repository, reference: digest },
+      root,
+      targets: await Promise.all(
+        outdated.map((place) =>
+          targets.prepare(place, root, {
+            hasContent: states[request.targets.indexOf(place)] !== undefined,
+            repair: request.repair === true,
+          }),
+        ),
+      ),
+    };
+    const referrers =
+      options.referrers === false ? [] : await prepareReferrers({ ...request, targets: outdated }, root, new Set(), 0);
+    return { kind: 'copy', digest: wanted, main, referrers };
+  }
 
   /** An unchanged image may still lack a referrer: one that came later, or that failed when the image was copied. */
   async function unchanged(request: CopyRequest, digest: Digest, sourceDigest: Digest): Promise<Prepared> {
@@ -209,6 +232,11 @@ export function createPreparer(requests: readonly CopyRequest[], options: CopyOp
       return graphOf(store, repository, (await store.resolve(repository, reference, signal)).digest, request.platforms);
     }
   }
+}
+
+/** Whether a target has what the source's digest names, whole or cut to the wanted platforms. */
+function holds(state: CurrentTarget | undefined, digest: Digest): boolean {
+  return state !== undefined && (state.digest === digest || state.cutFrom === digest);
 }
 
 /** Requests whose source repository others read from, too: tags of one digest are best asked for by HEAD, and the digest read once. */
