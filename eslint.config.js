@@ -2,8 +2,8 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 /**
- * The rooms of src/ and the rooms each may import from: cli -> sources, charts, copy, publish, retention ->
- * registry, layout, aws -> model, report. A room may always import itself.
+ * The rooms of src/ and the rooms each may import from: cli -> sources, charts, copy, publish, retention, mirror ->
+ * status, registry, layout, aws -> model, report. A room may always import itself.
  */
 const mayImport = {
   model: [],
@@ -16,7 +16,22 @@ const mayImport = {
   publish: ['registry', 'layout', 'aws', 'model', 'report'],
   retention: ['registry', 'layout', 'aws', 'model', 'report'],
   sources: ['charts', 'registry', 'layout', 'aws', 'model', 'report'],
-  cli: ['sources', 'charts', 'copy', 'publish', 'retention', 'registry', 'layout', 'aws', 'model', 'report'],
+  status: ['aws', 'model', 'report'],
+  mirror: ['sources', 'status', 'registry', 'aws', 'model', 'report'],
+  cli: [
+    'sources',
+    'charts',
+    'copy',
+    'publish',
+    'retention',
+    'status',
+    'mirror',
+    'registry',
+    'layout',
+    'aws',
+    'model',
+    'report',
+  ],
   testing: ['model'],
 };
 const rooms = Object.keys(mayImport);
