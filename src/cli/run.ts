@@ -84,18 +84,10 @@ async function leaveReport(
   directory: string,
 ): Promise<ReturnType<typeof toReplicationError> | undefined> {
   try {
-    const [{ reportData }, { jsonReport }, { markdownReport }, { htmlReport }] = await Promise.all([
-      import('../report/report-data-build.ts'),
-      import('../report/report-data.ts'),
-      import('../report/markdown.ts'),
-      import('../report/html/html-report.ts'),
-    ]);
-    const data = reportData({ record: session.recorder.record(), mask: session.mask, ...result.report });
-    await writeFiles(resolve(directory), {
-      'report.html': await htmlReport(data),
-      'report.json': jsonReport(data),
-      'report.md': markdownReport(data),
-    });
+    const { reportFiles } = await import('./report-files.ts');
+    const input = { record: session.recorder.record(), mask: session.mask, ...result.report };
+    const { html, json, markdown } = await reportFiles(input);
+    await writeFiles(resolve(directory), { 'report.html': html, 'report.json': json, 'report.md': markdown });
     return undefined;
   } catch (error) {
     return toReplicationError(error);

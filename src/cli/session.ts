@@ -50,7 +50,7 @@ export interface JobResult {
   /** Paths of the files that the job left. */
   readonly files?: readonly string[];
   /** What the report tells beyond the record of the run. */
-  readonly report?: Pick<ReportInput, 'plan' | 'charts'> | undefined;
+  readonly report?: Omit<ReportInput, 'record' | 'mask'> | undefined;
 }
 
 /** Standard output, or a stream that stands for it. */

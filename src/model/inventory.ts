@@ -34,9 +34,12 @@ export function objectName(deployment: string, module: string): string {
 export const sideObjects = ['lock', 'proof', 'inventory', 'report'] as const;
 export type SideObject = (typeof sideObjects)[number];
 
+/** Of an object beside a result: reports are pages and summaries, too. */
+export type SideExtension = 'json' | 'html' | 'md';
+
 /** `<object without .json>.<side>.json`, such as `dev-replication-metadata.lock.json`. */
-export function sideObjectName(object: string, side: SideObject): string {
-  return `${object.replace(/\.json$/, '')}.${side}.json`;
+export function sideObjectName(object: string, side: SideObject, extension: SideExtension = 'json'): string {
+  return `${object.replace(/\.json$/, '')}.${side}.${extension}`;
 }
 
 /**
@@ -44,7 +47,7 @@ export function sideObjectName(object: string, side: SideObject): string {
  * keys that are not of this form.
  */
 export function resultObjectOf(key: string): string | undefined {
-  const [, stem, side] = /^([^/]+-metadata)(?:\.([a-z]+))?\.(?:json|html)$/.exec(key) ?? [];
+  const [, stem, side] = /^([^/]+-metadata)(?:\.([a-z]+))?\.(?:json|html|md)$/.exec(key) ?? [];
   if (stem === undefined || (side !== undefined && !sideObjects.some((each) => each === side))) return undefined;
   return `${stem}.json`;
 }

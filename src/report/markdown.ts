@@ -42,7 +42,7 @@ function aboutRun({ target, started, seconds }: ReportData): readonly string[] {
 }
 
 function table({ summary, charts, failures }: ReportData): readonly string[] {
-  const { images, references, holding, bytesSent } = summary;
+  const { images, references, holding, bytesSent, size } = summary;
   const line = (name: string, { copied, unchanged, failed, open }: typeof images): string =>
     `| ${name} | ${copied} | ${unchanged} | ${failed} | ${open} |`;
   const named = Object.values(references).reduce((sum, each) => sum + each, 0);
@@ -60,7 +60,10 @@ function table({ summary, charts, failures }: ReportData): readonly string[] {
     line('images', images),
     line('charts', summary.charts),
     '',
-    [`${formatBytes(bytesSent)} sent, ${counted(failures.length, 'failure')}.`, ...isolation].join(' '),
+    [
+      `${formatBytes(bytesSent)} sent${size === undefined ? '' : `, ${formatBytes(size)} at the target`}, ${counted(failures.length, 'failure')}.`,
+      ...isolation,
+    ].join(' '),
   ];
 }
 
@@ -102,9 +105,10 @@ function rerun(text: Document, { rerun: { does, tagsAsked }, verdict }: ReportDa
 function copied(text: Document, { artifacts }: ReportData): void {
   const rows = artifacts
     .filter(({ outcome }) => outcome === 'copied')
-    .map(({ artifact, targets, bytesSent, seconds }) => {
+    .map(({ artifact, targets, size, bytesSent, seconds }) => {
       const names = targets.map((target) => code(target)).join(', ');
-      return `- ${code(artifact)} to ${names} (${formatBytes(bytesSent ?? 0)}, ${formatDuration(seconds ?? 0)})`;
+      const sent = `${formatBytes(bytesSent ?? 0)}${size === undefined ? '' : ` of ${formatBytes(size)}`}`;
+      return `- ${code(artifact)} to ${names} (${sent}, ${formatDuration(seconds ?? 0)})`;
     });
   text.section('## Copied', rows, 'artifacts', 30);
 }

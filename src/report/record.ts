@@ -28,9 +28,15 @@ export interface RunRecord {
   readonly files: readonly string[];
 }
 
+/** How a run ends. */
+export type Ending = Pick<Extract<RunEvent, { type: 'run-finished' }>, 'ok' | 'totals' | 'failures' | 'files'>;
+
 export interface RunRecorder extends Reporter {
-  /** The run so far. */
-  record(): RunRecord;
+  /**
+   * The run so far.
+   * @param ending the run as it is when it ends now, and like this: for a report that is published before the end
+   */
+  record(ending?: Ending): RunRecord;
 }
 
 /** Keeps what happens, for the run's record. The mask is applied, text by text, when the record is asked for. */
@@ -38,7 +44,7 @@ export function runRecorder(mask: SecretMask = new SecretMask(), now: () => Date
   const started = now().toISOString();
   let head: Extract<RunEvent, { type: 'run-started' }> | undefined;
   let plan: Extract<RunEvent, { type: 'planned' }> | undefined;
-  let end: { readonly event: Extract<RunEvent, { type: 'run-finished' }>; readonly time: string } | undefined;
+  let end: { readonly event: Ending; readonly job: string; readonly time: string } | undefined;
   const phases: { phase: string; started: string }[] = [];
   const outcomes = new Map<string, Outcome>();
   const failures: Failure[] = [];
@@ -71,31 +77,33 @@ export function runRecorder(mask: SecretMask = new SecretMask(), now: () => Date
         failures.push(event.failure);
         break;
       case 'run-finished':
-        end = { event, time: now().toISOString() };
+        end = { event, job: event.job, time: now().toISOString() };
     }
   };
   return {
     emit,
-    record: () =>
-      masked(
+    record: (ending) => {
+      const { event, time } = ending === undefined ? (end ?? {}) : { event: ending, time: now().toISOString() };
+      return masked(
         {
           version: runRecordVersion,
-          job: head?.job ?? end?.event.job,
+          job: head?.job ?? end?.job,
           target: head?.target,
           started,
-          finished: end?.time,
-          ok: end?.event.ok ?? false,
+          finished: time,
+          ok: event?.ok ?? false,
           phases,
           planned: plan === undefined ? undefined : { images: plan.images, charts: plan.charts, targets: plan.targets },
           outcomes: [...outcomes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, outcome]) => outcome),
-          failures: end?.event.failures ?? [...[...outcomes.values()].flatMap(failuresOf), ...failures],
+          failures: event?.failures ?? [...[...outcomes.values()].flatMap(failuresOf), ...failures],
           notices,
           retries: [...retries.values()].sort((a, b) => b.count - a.count),
-          totals: end?.event.totals,
-          files: end?.event.files ?? [],
+          totals: event?.totals,
+          files: event?.files ?? [],
         },
         mask,
-      ),
+      );
+    },
   };
 }
 

@@ -23,6 +23,8 @@ export interface ReportInput {
   /** Jobs without one are told by their outcomes. */
   readonly plan?: Plan | undefined;
   readonly charts?: readonly ChartIsolation[] | undefined;
+  /** What lies at the target: bytes of all manifests and blobs, by artifact (source reference, `chart <name> <version>`). */
+  readonly sizes?: ReadonlyMap<string, number> | undefined;
   /** Ways to reach what no value controls, each tried. */
   readonly remedies?: readonly ReportRemedy[] | undefined;
   /** Takes secrets out of every text. */
@@ -33,7 +35,7 @@ export interface ReportInput {
 export function reportData(input: ReportInput): ReportData {
   const { record, plan } = input;
   const charts = (input.charts ?? []).map(reportChart);
-  const artifacts = reportArtifacts(plan, record.outcomes, charts);
+  const artifacts = withSizes(reportArtifacts(plan, record.outcomes, charts), input.sizes);
   const examined = new Set(charts.map(({ key }) => key));
   const data: ReportData = {
     kind: 'image-replication/report',
@@ -61,6 +63,13 @@ export function reportData(input: ReportInput): ReportData {
   return ReportData.parse(masked(data, input.mask ?? new SecretMask()));
 }
 
+function withSizes(
+  artifacts: readonly ReportArtifact[],
+  sizes: ReportInput['sizes'] = new Map(),
+): readonly ReportArtifact[] {
+  return artifacts.map((each) => ({ ...each, size: sizes.get(each.artifact) }));
+}
+
 function verdictOf(record: RunRecord): ReportData['verdict'] {
   if (record.finished === undefined) return 'unfinished';
   if (!record.ok) return 'failed';
@@ -84,6 +93,9 @@ function summaryOf(artifacts: readonly ReportArtifact[], charts: readonly Report
     conditional: charts.reduce((sum, { conditional }) => sum + conditional.length, 0),
     rejected: charts.reduce((sum, { rejected }) => sum + rejected.length, 0),
     bytesSent: artifacts.reduce((sum, { bytesSent }) => sum + (bytesSent ?? 0), 0),
+    ...(artifacts.some(({ size }) => size !== undefined)
+      ? { size: artifacts.reduce((sum, { size }) => sum + (size ?? 0), 0) }
+      : {}),
   };
 }
 

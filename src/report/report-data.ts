@@ -37,6 +37,8 @@ export const ReportArtifact = z.object({
   /** Of what the target holds now. */
   digest: z.string().optional(),
   outcome: ArtifactOutcome,
+  /** Bytes of all its manifests and blobs at the target, each counted once; absent where the run did not find out. */
+  size: z.number().nonnegative().optional(),
   /** Bytes sent to the target in this run: what the target held already is not among them. */
   bytesSent: z.number().nonnegative().optional(),
   seconds: z.number().nonnegative().optional(),
@@ -121,6 +123,8 @@ export const ReportData = z.object({
     conditional: count,
     rejected: count,
     bytesSent: z.number().nonnegative(),
+    /** Sum of the artifacts' sizes: what several of them share counts for each. Absent where none is known. */
+    size: z.number().nonnegative().optional(),
   }),
   /** Failures first, then images by source and charts by key. */
   artifacts: z.array(ReportArtifact),

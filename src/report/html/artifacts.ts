@@ -10,7 +10,7 @@ export function artifactSection({ artifacts, verdict }: ReportData): Markup {
     'Images and charts',
     html`<table class="sortable">
         <caption>
-          Source, target and digest of each; “sent” is what this run moved to the target
+          Source, target and digest of each; “size” is everything in it, “sent” what this run moved to the target
         </caption>
         <thead>
           <tr>
@@ -18,6 +18,7 @@ export function artifactSection({ artifacts, verdict }: ReportData): Markup {
             <th scope="col" class="host">Host</th>
             <th scope="col" class="outcome">Outcome</th>
             <th scope="col" class="platforms">Platforms</th>
+            <th scope="col" class="number">Size</th>
             <th scope="col" class="number">Sent</th>
             <th scope="col" class="number">Time</th>
             <th scope="col" class="needed">Needed by</th>
@@ -32,7 +33,7 @@ export function artifactSection({ artifacts, verdict }: ReportData): Markup {
 }
 
 function artifactRow(artifact: ReportArtifact, verdict: ReportData['verdict']): Markup {
-  const { bytesSent, seconds, platforms, charts, host, origins } = artifact;
+  const { size, bytesSent, seconds, platforms, charts, host, origins } = artifact;
   return html`<tr
     data-row="artifact"
     data-outcome="${artifact.outcome}"
@@ -43,6 +44,7 @@ function artifactRow(artifact: ReportArtifact, verdict: ReportData['verdict']): 
     <td>${host}</td>
     <td>${outcomeBadge(artifact.outcome, verdict)}</td>
     <td>${platforms === 'all' ? 'all' : platforms.join(', ')}</td>
+    <td class="number" data-sort="${size ?? ''}">${size === undefined ? '' : formatBytes(size)}</td>
     <td class="number" data-sort="${bytesSent ?? ''}">${bytesSent === undefined ? '' : formatBytes(bytesSent)}</td>
     <td class="number" data-sort="${seconds ?? ''}">${seconds === undefined ? '' : formatDuration(seconds)}</td>
     <td data-sort="${charts.join(', ')}">${charts.join(', ')} ${originsOf(origins)}</td>

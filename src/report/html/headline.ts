@@ -69,13 +69,18 @@ function total({ images, charts }: ReportData['summary']): string {
 }
 
 function cards(data: ReportData): readonly Markup[] {
-  const { images, charts, references, holding, bytesSent } = data.summary;
+  const { images, charts, references, holding, bytesSent, size } = data.summary;
   const examined = data.charts.length;
   const named = Object.values(references).reduce((sum, each) => sum + each, 0);
   const all: Markup[] = [
     artifactCard('Images', images),
     artifactCard('Charts', charts),
-    card('Sent to the target', formatBytes(bytesSent), 'by this run (1 MB = 1,000,000 bytes)', 'calm'),
+    card(
+      'Sent to the target',
+      formatBytes(bytesSent),
+      `by this run${size === undefined ? '' : `, of ${formatBytes(size)} in all`} (1 MB = 1,000,000 bytes)`,
+      'calm',
+    ),
   ];
   if (examined > 0) {
     const rest = references.allowed > 0 ? `, ${references.allowed} at allowed hosts` : '';

@@ -20,6 +20,8 @@ export interface ReplicationResult {
   readonly charts: Readonly<Record<string, ReplicatedChart>>;
   /** Name to image at the target. */
   readonly additional_images: Readonly<Record<string, string>>;
+  /** Where the lock of a published result lies, and its digest. The EKS module reads none of it, and is not disturbed by it. */
+  readonly lock?: { readonly s3_object: string; readonly digest: string } | undefined;
 }
 
 /** An entry of `updated_images.json`. */
@@ -39,7 +41,12 @@ export const maxResultBytes = 100 * 1024;
  * @throws ReplicationError `configuration` when it is larger even so
  */
 export function formatResult(result: ReplicationResult): string {
-  const ordered = { ami: result.ami, charts: result.charts, additional_images: result.additional_images };
+  const ordered = {
+    ami: result.ami,
+    charts: result.charts,
+    additional_images: result.additional_images,
+    lock: result.lock,
+  };
   const indented = `${JSON.stringify(ordered, undefined, 4)}\n`;
   if (Buffer.byteLength(indented) < maxResultBytes) return indented;
   const compact = `${JSON.stringify(ordered)}\n`;
