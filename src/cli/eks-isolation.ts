@@ -16,6 +16,7 @@ import { mapSource } from '../sources/eks/mapping.ts';
 import type { EksPlan, IsolateEntry } from '../sources/eks/plan.ts';
 import type { Sources } from './eks-plan.ts';
 import type { EksSettings } from './eks-settings.ts';
+import { settleUncontrolled } from './eks-uncontrolled.ts';
 import { platformTexts } from './platform-text.ts';
 import type { Session } from './session.ts';
 
@@ -39,14 +40,16 @@ export function isolationContext(helm: Helm, context: Omit<IsolationContext, 're
 export function isolateWith(context: IsolationContext): IsolateEntry {
   const { session, settings, files, sources, prefix, renderer } = context;
   return async (entry, declared, chartTarget, signal) => {
-    const { chart, archive } = await sources.fetchChart(entry, signal);
-    const isolated = await isolateChart({
+    const fetched = await sources.fetchChart(entry, signal);
+    const { chart, archive } = fetched;
+    const apiVersions = apiVersionsOf(context, entry);
+    const surroundings = { kubeVersion: files.eksVersion, apiVersions, prefix, renderer, signal };
+    const found = await isolateChart({
+      ...surroundings,
       key: entry.key,
       chart,
       archive,
       chartTarget,
-      kubeVersion: files.eksVersion,
-      apiVersions: apiVersionsOf(context, entry),
       values: entry.values,
       declared: declared.overrides,
       declaredImages: new Map(
@@ -54,13 +57,12 @@ export function isolateWith(context: IsolationContext): IsolateEntry {
       ),
       profiles: [...entry.profiles].map(([name, values]) => ({ name, values })),
       copyConditional: entry.conditionalImages === 'copy',
-      prefix,
       isAllowed: settings.isAllowed,
       exists: (reference) => existsAtSource(context, reference),
       digestOf: pinning(context, entry),
-      renderer,
-      signal,
     });
+    const { uncontrolledImages } = settings;
+    const isolated = await settleUncontrolled(found, fetched, uncontrolledImages, surroundings, session.reporter);
     tell(session, isolated);
     return isolated;
   };

@@ -4,6 +4,8 @@ import { ecrCredentialsForSources } from '../aws/ecr-sources.ts';
 import { loadSecret, type Secret } from '../aws/secrets.ts';
 import { credentialSourceFromSecret, withheldHosts, withheldNotice } from '../aws/secret-source.ts';
 import { chartFetcher, type FetchChart, type FetchedChart } from '../charts/fetch.ts';
+import { patchedAsFetched } from '../charts/patch/as-fetched.ts';
+import type { Patched } from '../charts/patch/port.ts';
 import { type CredentialSource, firstCredential } from '../model/credentials.ts';
 import type { PlannedChart } from '../model/plan.ts';
 import type { ReadStore } from '../model/store.ts';
@@ -121,4 +123,16 @@ export function archiveOf(
     { name: chart.name, repository: chart.repository, version: entry?.version ?? chart.version },
     signal,
   );
+}
+
+/** What is pushed for a planned chart: the patched package where there is one, else what was fetched. */
+export async function pushedChart(
+  sources: Sources,
+  files: DataFileSet,
+  chart: PlannedChart,
+  patched: Patched | undefined,
+  signal: AbortSignal,
+): Promise<FetchedChart> {
+  const fetched = await archiveOf(sources, files, chart, signal);
+  return patched === undefined ? fetched : patchedAsFetched(fetched, patched);
 }

@@ -48,6 +48,21 @@ const fixed: ChartSpec = {
   templates: {
     'run.yaml': deployment(`- name: a\n  image: {{ .Values.image }}\n- name: b\n  image: ${open}/helper/shell:1.0`),
   },
+  provenance: '-----BEGIN PGP SIGNED MESSAGE-----\nfixed-2.0.0.tgz: sha256:0\n',
+};
+
+/** One image stands in the template, another one is put together there. */
+const computed: ChartSpec = {
+  name: 'computed',
+  version: '4.0.0',
+  templates: {
+    'run.yaml': deployment(
+      `- name: a
+  image: ${open}/team/init:1.0
+- name: b
+  image: {{ printf "%s.%s/helper" "registry" "example.com" }}/shell:1.0`,
+    ),
+  },
 };
 
 /** Renders only for who names a cluster, and has an image in a list. */
@@ -67,6 +82,8 @@ const needy: ChartSpec = {
   },
 };
 
+const charts = [shop, fixed, needy, computed];
+
 /** Declared paths of an image in parts. */
 const parts = {
   registry: { location: 'values', path: 'image.registry' },
@@ -75,7 +92,18 @@ const parts = {
 };
 
 const Result = z.object({
-  charts: z.record(z.string(), z.object({ values: z.record(z.string(), z.unknown()) })),
+  charts: z.record(
+    z.string(),
+    z.object({ helm: z.object({ version: z.string() }), values: z.record(z.string(), z.unknown()) }),
+  ),
+});
+
+const Outcomes = z.object({ outcomes: z.array(z.object({ artifact: z.string(), kind: z.string() })) });
+
+/** What `helm push` makes of a chart. */
+const ChartManifest = z.object({
+  layers: z.array(z.object({ digest: z.string() })),
+  annotations: z.record(z.string(), z.string()),
 });
 
 describeWith(['helm4'], 'charts without declared images', () => {
@@ -85,7 +113,7 @@ describeWith(['helm4'], 'charts without declared images', () => {
   beforeEach(async () => {
     world = await startStandIns();
     prefix = `${world.ecr.host}/app-`;
-    for (const chart of [shop, fixed, needy]) await world.charts.add(packageChart(chart));
+    for (const chart of charts) await world.charts.add(packageChart(chart));
     const bin = join(world.folder, 'bin');
     await mkdir(bin);
     await symlink(requireTool('helm4'), join(bin, 'helm'));
@@ -95,12 +123,12 @@ describeWith(['helm4'], 'charts without declared images', () => {
 
   /** Writes data files with just these charts, and runs the job on them. */
   async function eks(
-    charts: Readonly<Record<string, object>>,
+    wanted: Readonly<Record<string, object>>,
     changes: Readonly<Record<string, string>> = {},
     ...args: readonly string[]
   ): Promise<ProgramRun> {
-    const entries = Object.entries(charts).map(([key, more]) => {
-      const spec = [shop, fixed, needy].find(({ name }) => name === key);
+    const entries = Object.entries(wanted).map(([key, more]) => {
+      const spec = charts.find(({ name }) => name === key);
       return [key, { name: key, repository: world.charts.url, version: spec?.version, ...more }] as const;
     });
     await writeFile(join(world.dataDir, 'default.yaml'), stringify({ charts: Object.fromEntries(entries) }));
@@ -121,6 +149,11 @@ describeWith(['helm4'], 'charts without declared images', () => {
     if (chart === undefined) throw new Error('there is no chart in isolation.json');
     return chart;
   };
+  const helm = async (key: string): Promise<{ readonly version: string }> => {
+    const chart = (await json('replication_result.json', Result)).charts[key];
+    if (chart === undefined) throw new Error(`there is no chart ${key} in the result`);
+    return chart.helm;
+  };
   const values = async (key: string): Promise<unknown> =>
     (await json('replication_result.json', Result)).charts[key]?.values;
   const fates = (chart: ChartIsolation): readonly string[] =>
@@ -128,6 +161,10 @@ describeWith(['helm4'], 'charts without declared images', () => {
   const isThere = (target: string): boolean => {
     const { repository, tag, digest } = splitTarget(target);
     return world.ecr.manifest(repository, digest ?? tag ?? 'latest') !== undefined;
+  };
+  const manifestText = (target: string): string => {
+    const { repository, tag = '' } = splitTarget(target);
+    return Buffer.from(world.ecr.manifest(repository, tag)?.bytes ?? []).toString('utf8');
   };
   const published = (): boolean =>
     world.s3.buckets.get(bucket)?.versions.some(({ key }) => key.endsWith('.json')) === true;
@@ -218,6 +255,69 @@ describeWith(['helm4'], 'charts without declared images', () => {
     expect(published()).toBe(status === 0);
     if (status === 0)
       expect(await json('metadata.json', z.record(z.string(), z.string()))).toMatchObject({ IsolationGap: gap });
+  });
+
+  it('are patched where no value moves an image: UncontrolledImages PATCH', async () => {
+    const run = await eks({ fixed: {} }, { UNCONTROLLED_IMAGES: 'PATCH' });
+    expect(run.status, run.stdout).toBe(0);
+    const { version } = await helm('fixed');
+    expect(version).toMatch(/^2\.0\.0\+isolated\.[0-9a-f]{8}$/);
+    expect(run.stdout).toContain(`chart fixed 2.0.0 is replicated as ${version}: ${open}/helper/shell:1.0 replaced in`);
+    expect(run.stdout).toContain('the provenance file of fixed 2.0.0 is dropped');
+    const chart = await isolation();
+    expect(chart).toMatchObject({ version, holds: true, problems: [] });
+    expect(fates(chart)).toEqual([`${open}/helper/shell:1.0 patched proven`, 'sample/worker:5.1 repointed proven']);
+    expect(await values('fixed')).toEqual({ image: `${prefix}sample/worker:5.1` });
+    expect(await json('metadata.json', z.record(z.string(), z.string()))).not.toHaveProperty('IsolationGap');
+    const [planned] = (await json('plan.json', Plan)).charts;
+    expect(planned).toMatchObject({ version, target: chart.target });
+    expect(chart.target.endsWith(`/fixed:${version.replace('+', '_')}`)).toBe(true);
+    const { repository } = splitTarget(chart.target);
+    // The chart as it was is not there, and the patched one has the package and no provenance.
+    expect(world.ecr.tags(repository)).toEqual([version.replace('+', '_')]);
+    const manifest = ChartManifest.parse(JSON.parse(manifestText(chart.target)));
+    expect(manifest.layers.map(({ digest }) => digest)).toEqual([planned?.digest]);
+    expect(manifest.annotations['image-replication/original-version']).toBe('2.0.0');
+    expect(manifest.annotations['image-replication/patch']).toContain(`image: ${prefix}${open}/helper/shell:1.0`);
+  });
+
+  it('are patched to the same bytes again, so that a second run moves nothing', async () => {
+    const run = await eks({ fixed: {} }, { UNCONTROLLED_IMAGES: 'PATCH' });
+    expect(run.status, run.stdout).toBe(0);
+    const first = await readFile(join(world.out, 'plan.json'), 'utf8');
+    const again = await eks({ fixed: {} }, { UNCONTROLLED_IMAGES: 'PATCH' });
+    expect(again.status, again.stdout).toBe(0);
+    expect(await readFile(join(world.out, 'plan.json'), 'utf8')).toBe(first);
+    const { outcomes } = await json('run.json', Outcomes);
+    expect(outcomes.map(({ artifact, kind }) => `${artifact} ${kind}`).sort()).toEqual([
+      `${world.open.host}/helper/shell:1.0 unchanged`,
+      `${world.open.host}/sample/worker:5.1 unchanged`,
+      `chart fixed ${(await helm('fixed')).version} unchanged`,
+    ]);
+    expect(fates(await isolation())).toEqual([
+      `${open}/helper/shell:1.0 patched proven`,
+      'sample/worker:5.1 repointed proven',
+    ]);
+  });
+
+  it('fail where a patch does not reach an image either, and name what does', async () => {
+    const run = await eks({ computed: {} }, { UNCONTROLLED_IMAGES: 'PATCH' });
+    expect(run.status).toBe(1);
+    expect(run.stdout).toContain('it cannot be patched: the chart computes it: its text stands in no file');
+    // What could be patched is, and everything is copied; nothing is published.
+    expect(fates(await isolation())).toEqual([
+      `${open}/helper/shell:1.0 uncontrolled none`,
+      `${open}/team/init:1.0 patched proven`,
+    ]);
+    expect(isThere(`${prefix}${open}/helper/shell:1.0`)).toBe(true);
+    expect(published()).toBe(false);
+  });
+
+  it('are left alone by PATCH where values move all', async () => {
+    const run = await eks({ shop: {} }, { UNCONTROLLED_IMAGES: 'PATCH' });
+    expect(run.status, run.stdout).toBe(0);
+    expect((await helm('shop')).version).toBe('1.0.0');
+    expect(run.stdout).not.toContain('replicated as');
   });
 
   it('leave what is at an allowed registry where it is', async () => {

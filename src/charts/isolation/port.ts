@@ -4,6 +4,8 @@ import type { ChartIsolation } from '../../model/isolation.ts';
 import type { Chart } from '../chart.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import type { Profile } from '../overrides/port.ts';
+import type { Patched } from '../patch/port.ts';
+import type { Remedies } from '../remedies/port.ts';
 import type { Renderer } from '../render/render-chart.ts';
 
 /** A chart whose images are to be found and pointed at the target. */
@@ -60,6 +62,10 @@ export interface IsolatedChart {
   readonly isolation: ChartIsolation;
   /** The profiles under which the chart renders, that of conditional images among them. */
   readonly uses: readonly Profile[];
+  /** Set when the chart itself was changed (UncontrolledImages=PATCH): what is replicated instead of the archive that was fetched. */
+  readonly patched?: Patched | undefined;
+  /** Ways to reach what is still uncontrolled, each tried; absent when there is no such reference. */
+  readonly remedies?: Remedies | undefined;
 }
 
 /** Name of the profile under which conditional images are switched on. */

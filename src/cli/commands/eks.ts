@@ -22,7 +22,7 @@ import type { EksPlan } from '../../sources/eks/plan.ts';
 import { formatResult, formatUpdatedImages } from '../../sources/eks/result.ts';
 import { openAws } from '../aws-session.ts';
 import { chartRequest, imageRequest } from '../copy-requests.ts';
-import { archiveOf, makePlan, openSources, readDataFiles, type Sources } from '../eks-plan.ts';
+import { makePlan, openSources, pushedChart, readDataFiles, type Sources } from '../eks-plan.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
 import { isolateWith, isolationContext, proveAll } from '../eks-isolation.ts';
@@ -214,7 +214,7 @@ async function copyPlan(
   session: Session,
   files: DataFileSet,
   sources: Sources,
-  { plan }: EksPlan,
+  { plan, isolated }: EksPlan,
   target: Target,
 ): Promise<Replication> {
   // Two keys may want the same chart; it is copied once.
@@ -223,7 +223,7 @@ async function copyPlan(
     distinct.map(async (chart) =>
       chartRequest(
         chart,
-        await archiveOf(sources, files, chart, session.signal),
+        await pushedChart(sources, files, chart, isolated.get(chart.key)?.patched, session.signal),
         sources.store,
         target.store,
         session.signal,

@@ -123,21 +123,24 @@ async function planChart(
     const isolated =
       images.problems.length > 0 ? undefined : await options.isolate?.(entry, images, target, options.signal);
     const values = isolated?.values ?? images.values;
+    const patched = isolated?.patched;
+    const version = patched?.version ?? content.version;
     return {
       chart: {
         kind: 'chart',
         key: entry.key,
         name: entry.name,
-        version: content.version,
+        version,
         repository: entry.repository,
-        target,
+        target: `${repository}:${chartTag(version)}`,
+        ...(patched === undefined ? {} : { digest: patched.digest }),
         values,
         origins: [entry.origin],
       },
       replicated: {
         helm: {
           name: entry.name,
-          version: content.version,
+          version,
           repository: `oci://${repository}`,
           srcRepository: entry.repository,
         },
