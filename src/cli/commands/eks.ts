@@ -1,30 +1,27 @@
 import { join, resolve } from 'node:path';
 import type { Helm } from '../../charts/helm.ts';
 import { judge } from '../../charts/isolation/verdict.ts';
-import type { Aws } from '../../aws/clients.ts';
-import { accountId } from '../../aws/identity.ts';
 import { ownerTagKey } from '../../aws/owner-tag.ts';
-import { objectStore } from '../../aws/s3.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
-import { inventoryOf, sideObjectName } from '../../model/inventory.ts';
 import type { ChartIsolation } from '../../model/isolation.ts';
+import type { Lock } from '../../model/lock.ts';
 import { locate, parseReference } from '../../model/reference.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
-import { splitTarget } from '../../model/target-name.ts';
 import { consumerFiles } from '../../publish/consumers/consumer-files.ts';
 import { writeTree } from '../../publish/consumers/write-tree.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
-import { resultMetadata } from '../../publish/metadata.ts';
-import { bucketName, objectName, validateProject } from '../../publish/names.ts';
-import { publishResult } from '../../publish/s3.ts';
+import { writeLock } from '../../publish/lock.ts';
+import { validateProject } from '../../publish/names.ts';
 import type { DataFileSet } from '../../sources/eks/data-files.ts';
 import type { EksPlan } from '../../sources/eks/plan.ts';
 import { formatResult, formatUpdatedImages } from '../../sources/eks/result.ts';
 import { openAws } from '../aws-session.ts';
 import { chartRequest, imageRequest } from '../copy-requests.ts';
-import { makePlan, openSources, pushedChart, readDataFiles, type Sources } from '../eks-plan.ts';
+import { publishRun, sizesOf } from '../eks-publish.ts';
+import { archiveOf, makePlan, openSources, pushedChart, readDataFiles, type Sources } from '../eks-plan.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
+import { eksLock } from '../lock-eks.ts';
 import { isolateWith, isolationContext, proveAll } from '../eks-isolation.ts';
 import { findHelm } from './helm.ts';
 import { type Replication, replicate } from '../replicate.ts';
@@ -129,12 +126,22 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
         left.push(join(out, 'consumers'));
       });
     }
-    if (failures.length === 0 && command.publish === true) {
-      await step('publish', async () => {
-        left.push(...(await publish(session, settings, { ...plan, isolation: proven }, aws, out, verdict.gap)));
+    let lock: Lock | undefined;
+    if (failures.length === 0) {
+      await step('lock', async () => {
+        lock = await lockOf(session, files, sources, { ...plan, isolation: proven }, replication, target);
+        left.push(...(await writeLock(out, lock)));
       });
     }
-    return { failures, totals: replication.totals, files: left, report: { plan: plan.plan, charts: proven } };
+    const report = { plan: plan.plan, charts: proven, sizes: lock && sizesOf(lock) };
+    const { totals } = replication;
+    if (failures.length === 0 && command.publish === true && lock !== undefined) {
+      const finished = { plan: plan.plan, result: plan.result, isolation: proven, lock, totals, report, files: left };
+      await step('publish', async () => {
+        left.push(...(await publishRun(session, settings, aws, out, { ...finished, gap: verdict.gap })));
+      });
+    }
+    return { failures, totals, files: left, report };
   } finally {
     await aws.close();
   }
@@ -251,39 +258,23 @@ async function copyPlan(
   return { ...replication, failures: [...replication.failures, ...further] };
 }
 
-/** @returns paths of the files that it left */
-async function publish(
+/** Everything that was replicated, by digest. A patched chart is told by the archive that it was made from, too. */
+function lockOf(
   session: Session,
-  settings: EksSettings,
-  plan: EksPlan,
-  aws: Aws,
-  out: string,
-  gap: number,
-): Promise<readonly string[]> {
-  session.reporter.emit({ type: 'phase', phase: 'publish' });
-  const account = await accountId(aws, settings.accountId, session.signal);
-  const bucket = bucketName(settings.project, settings.region, account);
-  const key = objectName(settings.deployment, settings.module);
-  const repositories = [
-    ...plan.plan.images.flatMap((image) => image.targets),
-    ...plan.plan.charts.map((chart) => chart.target),
-  ].map((each) => splitTarget(each).repository);
-  const { project, deployment, module } = settings;
-  await publishResult({
-    s3: objectStore(aws, account),
-    bucket,
-    key,
-    body: formatResult(plan.result),
-    extra: [
-      {
-        key: sideObjectName(key, 'inventory'),
-        body: jsonText(inventoryOf({ project, deployment, module, repositories })),
-      },
-    ],
-    signal: session.signal,
+  files: DataFileSet,
+  sources: Sources,
+  plan: Pick<EksPlan, 'plan' | 'result' | 'updatedImages' | 'isolation'>,
+  { outcomes }: Replication,
+  target: Target,
+): Promise<Lock> {
+  const { signal } = session;
+  return eksLock({
+    plan,
+    isolation: plan.isolation,
+    outcomes,
+    fetched: async (chart) => ({ fetched: await archiveOf(sources, files, chart, signal), digest: chart.digest }),
+    sources,
+    target,
+    signal,
   });
-  const values = { ...resultMetadata(bucket, key), ...(gap > 0 ? { IsolationGap: String(gap) } : {}) };
-  const paths = await writeFiles(out, { 'metadata.json': jsonText(values) });
-  session.reporter.emit({ type: 'notice', level: 'info', message: `published s3://${bucket}/${key}` });
-  return paths;
 }
