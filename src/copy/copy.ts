@@ -4,6 +4,7 @@ import { isReplicationError, type ReplicationError, toReplicationError } from '.
 import { failureOf, type CopyResult, type Failure, type Outcome } from '../model/result.ts';
 import { type BlobMover, createBlobMover } from './blob-mover.ts';
 import type { BlobNeed } from './blob-state.ts';
+import type { ManifestNode } from './graph.ts';
 import { createManifestWriter, type ManifestWriter } from './manifest-writer.ts';
 import { createPreparer, graphBlobs, type Prepared, type PreparedGraph, type PreparedReferrer } from './prepare.ts';
 import { type CopyOptions, type CopyRequest, placeName } from './request.ts';
@@ -193,17 +194,21 @@ async function writeGraph(run: Run, graph: PreparedGraph, target: PreparedTarget
   const { store, repository, reference } = target.place;
   const blobs = graphBlobs(graph);
   try {
-    const sent = await Promise.allSettled(target.blobs.map((blob) => moveBlob(run, graph, target, blob, priority)));
+    const moving = new Map(
+      target.blobs.map((blob) => [blob.descriptor.digest, moveBlob(run, graph, target, blob, priority)]),
+    );
+    const there = (node: ManifestNode): Promise<unknown> =>
+      Promise.all(node.blobs.map(async (blob) => moving.get(blob.digest)));
+    const writing = run.writer.write(store, repository, reference, graph.root, target.skip, there);
+    const [written, ...sent] = await Promise.allSettled([writing, ...moving.values()]);
     const broken = sent.find((each) => each.status === 'rejected');
     if (broken !== undefined) throw broken.reason;
     let bytes = sent.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value : 0), 0);
-    try {
-      await run.writer.write(store, repository, reference, graph.root, target.skip);
-    } catch (error) {
-      if (!isReplicationError(error, 'blob-unknown')) throw error;
+    if (written.status === 'rejected') {
+      if (!isReplicationError(written.reason, 'blob-unknown')) throw written.reason;
       // ECR may drop layers that no manifest refers to yet, and forget children: what is missing is sent again, once.
       bytes += await mend(run, graph, target, priority);
-      await run.writer.write(store, repository, reference, graph.root, new Set());
+      await run.writer.write(store, repository, reference, graph.root, new Set(), () => Promise.resolve());
     }
     run.mover.committed(store, repository, blobs);
     return bytes;

@@ -7,9 +7,10 @@ import { storeMemo } from './store-memo.ts';
 /** Writes manifests bottom-up, each digest once per repository and each tag once, however many artifacts share them. */
 export interface ManifestWriter {
   /**
-   * Writes a graph under a reference; its blobs must be there. Children go by digest, the top under the reference itself
-   * (its digest comes with it, so that the one PUT does both).
+   * Writes a graph under a reference, each manifest as soon as its blobs are there. Children go by digest, the top under
+   * the reference itself (its digest comes with it, so that the one PUT does both).
    * @param skip digests of children that the repository holds already
+   * @param ready ends when the node's own blobs are there
    */
   write(
     store: WriteStore,
@@ -17,6 +18,7 @@ export interface ManifestWriter {
     reference: string,
     root: ManifestNode,
     skip: ReadonlySet<string>,
+    ready: (node: ManifestNode) => Promise<unknown>,
   ): Promise<void>;
   /** Forgets what was written of a graph, so that it is written again. */
   forget(store: WriteStore, repository: string, root: ManifestNode): void;
@@ -54,26 +56,21 @@ export function createManifestWriter(options: {
       return true;
     });
 
-  const writeBelow = async (
-    store: WriteStore,
-    repository: string,
-    node: ManifestNode,
-    skip: ReadonlySet<string>,
-  ): Promise<void> => {
-    await Promise.all(
-      node.children
-        .filter((child) => !skip.has(child.content.descriptor.digest))
-        .map(async (child) => {
-          await writeBelow(store, repository, child, skip);
-          await once(store, repository, child.content.descriptor.digest, child.content);
-        }),
-    );
-  };
-
   return {
     totals,
-    async write(store, repository, reference, root, skip) {
-      await writeBelow(store, repository, root, skip);
+    async write(store, repository, reference, root, skip, ready) {
+      const writeBelow = async (node: ManifestNode): Promise<void> => {
+        const children = node.children.filter((child) => !skip.has(child.content.descriptor.digest));
+        // All of them end before the first failure is told: nothing of a failed artifact is written later.
+        const ended = await Promise.allSettled(
+          children.map(async (child) => {
+            await Promise.all([writeBelow(child), ready(child)]);
+            await once(store, repository, child.content.descriptor.digest, child.content);
+          }),
+        );
+        for (const each of ended) if (each.status === 'rejected') throw each.reason;
+      };
+      await Promise.all([writeBelow(root), ready(root)]);
       await once(store, repository, reference, root.content);
     },
     forget(store, repository, root) {
