@@ -6,6 +6,9 @@ import { placeText } from './texts.ts';
 export const uncontrolledPolicies = ['WARN', 'FAIL', 'PATCH'] as const;
 export type UncontrolledPolicy = (typeof uncontrolledPolicies)[number];
 
+/** What reaches a reference of a chart that no value moves. */
+export type OffersFor = (key: string, reference: string) => readonly string[];
+
 export interface Verdict {
   /** What the cluster would still pull from elsewhere, for the reader. */
   readonly warnings: readonly string[];
@@ -17,30 +20,32 @@ export interface Verdict {
 /**
  * Judges what is known about the charts: references that values control have to be proven in every mode; for those that no
  * value controls the policy decides.
+ * @param offersFor what was tried and reaches a reference of a chart (by its key), in words
  * @param declared keys of charts whose images the data files declare: not being able to render these is a gap, not an error
  */
 export function judge(
   charts: readonly ChartIsolation[],
   policy: UncontrolledPolicy,
   declared: ReadonlySet<string>,
+  offersFor: OffersFor = () => [],
 ): Verdict {
   const warnings: string[] = [];
   const errors: ReplicationError[] = [];
   let gap = 0;
   for (const chart of charts) {
     const open = [
-      ...gapsOf(chart),
+      ...gapsOf(chart, policy, offersFor),
       ...(chart.profiles.length === 0 && declared.has(chart.key) ? unrenderedGap(chart) : []),
     ];
     gap += open.length;
-    if (policy === 'WARN') warnings.push(...open.map(({ message }) => message));
+    if (policy === 'WARN') warnings.push(...open.map(({ message, remedy = '' }) => `${message}; ${remedy}`));
     else errors.push(...open);
     if (chart.profiles.length > 0 || !declared.has(chart.key)) errors.push(...defectsOf(chart));
   }
   return { warnings, errors, gap };
 }
 
-function gapsOf(chart: ChartIsolation): readonly ReplicationError[] {
+function gapsOf(chart: ChartIsolation, policy: UncontrolledPolicy, offersFor: OffersFor): readonly ReplicationError[] {
   return chart.references
     .filter(({ outcome }) => outcome === 'uncontrolled')
     .map(({ reference, places: [place], why }) => {
@@ -51,10 +56,17 @@ function gapsOf(chart: ChartIsolation): readonly ReplicationError[] {
         {
           side: 'module',
           reference,
-          remedy: 'use a version of the chart that has a value for it, or re-point it in the cluster',
+          remedy: gapRemedy(offersFor(chart.key, reference), policy),
         },
       );
     });
+}
+
+function gapRemedy(offers: readonly string[], policy: UncontrolledPolicy): string {
+  const patch =
+    policy === 'PATCH' ? [] : ['UncontrolledImages=PATCH replaces it where it literally stands in the chart'];
+  const others = offers.length > 0 ? offers : ['use a version of the chart that has a value for it'];
+  return `what helps: ${[...patch, ...others].join('; or ')}`;
 }
 
 function unrenderedGap(chart: ChartIsolation): readonly ReplicationError[] {

@@ -23,6 +23,7 @@ import { dockerCredentials } from '../docker-credentials.ts';
 import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
 import { eksLock } from '../lock-eks.ts';
 import { isolateWith, isolationContext, proveAll } from '../eks-isolation.ts';
+import { type LeftRemedies, leftRemedies, noRemedies } from '../eks-remedies.ts';
 import { findHelm } from './helm.ts';
 import { type Replication, replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
@@ -89,10 +90,12 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
       'updated_images.json': formatUpdatedImages(plan.updatedImages),
       'replication_result.json': formatResult(plan.result),
     });
+    // A layout is a folder: nothing installs from there.
+    const remedies = targetText.kind === 'layout' ? noRemedies : leftRemedies(out, plan);
     if (command.plan === true) {
-      failures.push(...judged(session, settings, files, plan.isolation).failures);
-      const paths = await writeIsolation(out, plan.isolation);
-      const report = { plan: plan.plan, charts: plan.isolation };
+      failures.push(...judged(session, settings, files, plan.isolation, remedies).failures);
+      const paths = await writeIsolation(out, plan.isolation, remedies);
+      const report = { plan: plan.plan, charts: plan.isolation, remedies: remedies.report };
       return { failures, totals: undefined, files: [...written, ...paths], report };
     }
     const replication = await copyPlan(session, files, sources, plan, target);
@@ -114,15 +117,14 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
         proven = await proveAll(isolation, plan, replication.outcomes, target.store);
       });
     }
-    const verdict = judged(session, settings, files, proven);
+    const verdict = judged(session, settings, files, proven, remedies);
     failures.push(...verdict.failures);
-    left.push(...(await writeIsolation(out, proven)));
+    left.push(...(await writeIsolation(out, proven, remedies)));
     if (failures.length === 0 && session.admission.aborted)
       failures.push(failureOf('run', toReplicationError(session.admission.reason)));
-    // A layout is a folder: nothing installs from there.
     if (failures.length === 0 && targetText.kind !== 'layout') {
       await step('consumers', async () => {
-        await writeTree(join(out, 'consumers'), consumerFiles(plan.plan.charts));
+        await writeTree(join(out, 'consumers'), consumerFiles(plan.plan.charts, remedies));
         left.push(join(out, 'consumers'));
       });
     }
@@ -133,7 +135,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
         left.push(...(await writeLock(out, lock)));
       });
     }
-    const report = { plan: plan.plan, charts: proven, sizes: lock && sizesOf(lock) };
+    const report = { plan: plan.plan, charts: proven, remedies: remedies.report, sizes: lock && sizesOf(lock) };
     const { totals } = replication;
     if (failures.length === 0 && command.publish === true && lock !== undefined) {
       const finished = { plan: plan.plan, result: plan.result, isolation: proven, lock, totals, report, files: left };
@@ -184,15 +186,25 @@ function judged(
   settings: EksSettings,
   files: DataFileSet,
   isolation: readonly ChartIsolation[],
+  { offersFor }: LeftRemedies,
 ): { readonly failures: readonly Failure[]; readonly gap: number } {
   const declared = new Set([...files.charts.values()].flatMap(({ key, images }) => (images.length > 0 ? [key] : [])));
-  const { warnings, errors, gap } = judge(isolation, settings.uncontrolledImages, declared);
+  const { warnings, errors, gap } = judge(isolation, settings.uncontrolledImages, declared, offersFor);
   for (const message of warnings) session.reporter.emit({ type: 'notice', level: 'warning', message });
   return { failures: errors.map((error) => failureOf(error.reference ?? 'chart', error)), gap };
 }
 
-async function writeIsolation(out: string, isolation: readonly ChartIsolation[]): Promise<readonly string[]> {
-  return isolation.length === 0 ? [] : writeFiles(out, { 'isolation.json': jsonText(isolation) });
+async function writeIsolation(
+  out: string,
+  isolation: readonly ChartIsolation[],
+  { files, entries }: LeftRemedies,
+): Promise<readonly string[]> {
+  if (isolation.length === 0) return [];
+  await writeTree(out, files);
+  return [
+    ...(await writeFiles(out, { 'isolation.json': jsonText(isolation) })),
+    ...entries.map((each) => join(out, each)),
+  ];
 }
 
 /** What has to be corrected in data files ends the run before anything moves; a chart that cannot be had does not stop the rest. */
