@@ -1,6 +1,9 @@
+import type { DynamoDB } from '@aws-sdk/client-dynamodb';
 import type { ECR } from '@aws-sdk/client-ecr';
 import type { S3 } from '@aws-sdk/client-s3';
 import type { SecretsManager } from '@aws-sdk/client-secrets-manager';
+import type { SNS } from '@aws-sdk/client-sns';
+import type { SSM } from '@aws-sdk/client-ssm';
 import type { STS } from '@aws-sdk/client-sts';
 import type { NetworkSettings } from '../model/network.ts';
 import type { SecretMask } from '../model/secrets.ts';
@@ -16,7 +19,20 @@ export interface AwsOptions {
   readonly record?: ((call: AwsCall) => void) | undefined;
   /** Address buckets as path instead of as host name: for an S3 stand-in that is reached by name. */
   readonly s3PathStyle?: boolean | undefined;
+  /** Whose clients these are, where it is not the caller of the default chain: another account's keys or role. */
+  readonly credentials?: AwsCredentials | undefined;
 }
+
+/** What requests are signed with. `expiration`: when to ask again. */
+export interface AwsKeys {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+  readonly expiration?: Date;
+}
+
+/** Asked before the first request, and again when what it gave expires. */
+export type AwsCredentials = () => Promise<AwsKeys>;
 
 /**
  * The AWS clients of a run. Each SDK package is loaded and its client built on first use, once per region. Credentials
@@ -29,6 +45,9 @@ export interface Aws {
   s3(): Promise<S3>;
   secretsManager(): Promise<SecretsManager>;
   sts(): Promise<STS>;
+  ssm(region?: string): Promise<SSM>;
+  sns(region?: string): Promise<SNS>;
+  dynamodb(): Promise<DynamoDB>;
   /** Ends idle connections. */
   close(): Promise<void>;
 }
@@ -39,27 +58,25 @@ const retry = { retryMode: 'standard', maxAttempts: 5 } as const;
 export function createAws(options: AwsOptions): Aws {
   const { network, region, mask } = options;
   const handler = lazy(() => requestHandler(network));
-  const settings = async (inRegion: string) => ({ region: inRegion, requestHandler: await handler(), ...retry });
+  const settings = async (inRegion: string) => ({
+    region: inRegion,
+    requestHandler: await handler(),
+    ...retry,
+    ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+  });
   const watch = watcher(options);
-  const registries = new Map<string, Promise<ECR>>();
-
-  const newEcr = async (inRegion: string): Promise<ECR> => {
-    const { ECR: Client } = await import('@aws-sdk/client-ecr');
-    const client = new Client(await settings(inRegion));
-    client.middlewareStack.add(
-      (next, context) => watch('ecr', inRegion, next, context, client.config.credentials),
-      placement,
-    );
-    return client;
-  };
   return {
     region,
     mask,
-    ecr: (inRegion = region) => {
-      const client = registries.get(inRegion) ?? newEcr(inRegion);
-      registries.set(inRegion, client);
+    ecr: perRegion(region, async (inRegion) => {
+      const { ECR: Client } = await import('@aws-sdk/client-ecr');
+      const client = new Client(await settings(inRegion));
+      client.middlewareStack.add(
+        (next, context) => watch('ecr', inRegion, next, context, client.config.credentials),
+        placement,
+      );
       return client;
-    },
+    }),
     s3: lazy(async () => {
       const { S3: Client } = await import('@aws-sdk/client-s3');
       const client = new Client({ ...(await settings(region)), forcePathStyle: options.s3PathStyle ?? false });
@@ -83,6 +100,33 @@ export function createAws(options: AwsOptions): Aws {
       const client = new Client(await settings(region));
       client.middlewareStack.add(
         (next, context) => watch('sts', region, next, context, client.config.credentials),
+        placement,
+      );
+      return client;
+    }),
+    ssm: perRegion(region, async (inRegion) => {
+      const { SSM: Client } = await import('@aws-sdk/client-ssm');
+      const client = new Client(await settings(inRegion));
+      client.middlewareStack.add(
+        (next, context) => watch('ssm', inRegion, next, context, client.config.credentials),
+        placement,
+      );
+      return client;
+    }),
+    sns: perRegion(region, async (inRegion) => {
+      const { SNS: Client } = await import('@aws-sdk/client-sns');
+      const client = new Client(await settings(inRegion));
+      client.middlewareStack.add(
+        (next, context) => watch('sns', inRegion, next, context, client.config.credentials),
+        placement,
+      );
+      return client;
+    }),
+    dynamodb: lazy(async () => {
+      const { DynamoDB: Client } = await import('@aws-sdk/client-dynamodb');
+      const client = new Client(await settings(region));
+      client.middlewareStack.add(
+        (next, context) => watch('dynamodb', region, next, context, client.config.credentials),
         placement,
       );
       return client;
@@ -135,6 +179,16 @@ function watcher({ record, mask }: AwsOptions) {
         throw awsError(error, { call, region, mask });
       }
     };
+  };
+}
+
+/** One client per region, each made on first use. */
+function perRegion<T>(home: string, make: (region: string) => Promise<T>): (region?: string) => Promise<T> {
+  const clients = new Map<string, () => Promise<T>>();
+  return (region = home) => {
+    const client = clients.get(region) ?? lazy(() => make(region));
+    clients.set(region, client);
+    return client();
   };
 }
 

@@ -38,10 +38,13 @@ const named: Readonly<
   ThrottledException: 'throttled',
   RequestLimitExceeded: 'throttled',
   TooManyRequestsException: 'throttled',
+  ProvisionedThroughputExceededException: 'throttled',
   SlowDown: 'throttled',
   RepositoryNotFoundException: 'not-found',
   ImageNotFoundException: 'not-found',
   ResourceNotFoundException: 'not-found',
+  ParameterNotFound: 'not-found',
+  NotFoundException: 'not-found',
   NoSuchBucket: 'not-found',
   NoSuchKey: 'not-found',
   NotFound: 'not-found',
@@ -55,6 +58,8 @@ const named: Readonly<
   AccessDeniedException: 'denied',
   UnauthorizedOperation: 'denied',
   NotAuthorized: 'denied',
+  AuthorizationError: 'denied',
+  AuthorizationErrorException: 'denied',
   Forbidden: 'denied',
 };
 

@@ -6,7 +6,7 @@ export interface AwsCall {
   readonly input: unknown;
 }
 
-export type AwsService = 'ecr' | 's3' | 'secretsmanager' | 'sts';
+export type AwsService = 'ecr' | 's3' | 'secretsmanager' | 'sts' | 'ssm' | 'sns' | 'dynamodb';
 
 /**
  * IAM actions whose name differs from their operation's.
@@ -57,7 +57,10 @@ export function resourceOf(call: AwsCall): string {
   const first: unknown = Array.isArray(names) ? names[0] : undefined;
   const repository = text('repositoryName') ?? (typeof first === 'string' ? first : undefined);
   if (repository !== undefined) return `repository/${repository}`;
-  return text('resourceArn') ?? text('SecretId') ?? '*';
+  const field = ['resourceArn', 'SecretId', 'RoleArn', 'TopicArn', 'TableName', 'Name'].find(
+    (each) => text(each) !== undefined,
+  );
+  return field === undefined ? '*' : (text(field) ?? '*');
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

@@ -1,0 +1,43 @@
+import { z } from 'zod';
+
+/**
+ * What is known of one image at its target:
+ * - `pending`: a run has begun with it, and has not said how it ended (it goes on, or was interrupted)
+ * - `copied`, `unchanged`, `failed`: how the last run ended with it
+ * - `deleted-at-source`: it is at the target still, and gone at the source · `pruned`: removed at the target, too
+ */
+export const imageStates = ['pending', 'copied', 'unchanged', 'failed', 'deleted-at-source', 'pruned'] as const;
+export type ImageState = (typeof imageStates)[number];
+
+/** One line of the status: an image, under one name at the target. */
+export const ImageStatus = z.object({
+  /** `host/repository:tag` or `host/repository@digest`; there is one status for each. */
+  target: z.string(),
+  source: z.string(),
+  /** What the name stands for at the target; `null` where that is not known. */
+  digest: z.string().nullable(),
+  state: z.enum(imageStates),
+  /** How often the last run has tried to copy it; 0 when there was nothing to copy. */
+  tries: z.number().int().nonnegative(),
+  /** ISO 8601, UTC: when the last run began with it, and when it ended with it. */
+  started: z.string(),
+  finished: z.string().nullable(),
+  /** Why it failed, free of secrets. */
+  error: z.string().nullable(),
+});
+export type ImageStatus = Readonly<z.infer<typeof ImageStatus>>;
+
+export interface StatusFilter {
+  readonly states?: readonly ImageState[] | undefined;
+}
+
+/** Where the status of images is kept from run to run. Losing it loses no image: the registries themselves are compared. */
+export interface StatusStore {
+  /** For messages: `sqlite:FILE`, `dynamodb:TABLE`. */
+  readonly name: string;
+  /** Adds statuses, each in place of the one before with the same target. */
+  record(statuses: readonly ImageStatus[], signal: AbortSignal): Promise<void>;
+  /** All statuses, sorted by target. */
+  list(filter: StatusFilter, signal: AbortSignal): Promise<readonly ImageStatus[]>;
+  close(): Promise<void>;
+}
