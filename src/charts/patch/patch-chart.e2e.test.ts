@@ -12,7 +12,9 @@ import { packageChart } from '../package.ts';
 import { helmRenders } from '../overrides/helm-renders.ts';
 import { createRenderer } from '../render/render-chart.ts';
 import { calm, chartOf, chartYaml, type Member, tgzOf } from '../test-support.ts';
-import { patchAnnotations, patchChart } from './patch-chart.ts';
+import { patchAnnotations } from './package-patched.ts';
+import { patchChart } from './patch-chart.ts';
+import { repeatPatch } from './repeat-patch.ts';
 import type { NotPatched, Patched, PatchRequest, RenderArchive } from './port.ts';
 
 const prefix = '123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-';
@@ -111,6 +113,9 @@ describeWith(['helm3', 'helm4'], 'patching a chart', () => {
     const once = await patch(archive, ['quay.io/a/b:1']);
     const again = await patch(archive, ['quay.io/a/b:1'], { render: rendering('helm3') });
     expect(again.digest).toBe(once.digest);
+    // Also without rendering, from the patch.
+    const { digest, version } = await repeatPatch(archive, once.patch);
+    expect({ digest, version }).toEqual({ digest: once.digest, version: once.version });
     const other = await patch(archive, ['quay.io/a/b:1'], {
       references: [{ text: 'quay.io/a/b:1', target: `${prefix}x/quay.io/a/b:1` }],
     });

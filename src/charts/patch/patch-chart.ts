@@ -1,20 +1,13 @@
-import { digestOf, type Digest } from '../../model/digest.ts';
+import { digestOf } from '../../model/digest.ts';
 import { isReplicationError, ReplicationError } from '../../model/errors.ts';
 import { readChart } from '../chart.ts';
-import { chartYamlPath, type ChartTree, openChart, packChart, textsOf } from './chart-tree.ts';
-import { rewriteChartYaml } from './chart-yaml.ts';
+import { type ChartTree, openChart, packChart, textsOf } from './chart-tree.ts';
 import { diffOf } from './diff.ts';
 import { applyEdits, type Edit, waysToMove } from './literals.ts';
+import { packPatched } from './package-patched.ts';
 import type { Move, NotPatched, Patched, PatchRequest, ProfileRendering, Unpatched } from './port.ts';
 import { type Before, type PatchProof, provePatch } from './prove-patch.ts';
-import { isolatedVersion, patchId, spoiledLabel, withoutVersion } from './version.ts';
-
-/** Annotations of a patched chart, in its Chart.yaml and so on its OCI manifest. */
-export const patchAnnotations = {
-  originalDigest: 'image-replication/original-digest',
-  originalVersion: 'image-replication/original-version',
-  patch: 'image-replication/patch',
-} as const;
+import { patchId, spoiledLabel, withoutVersion } from './version.ts';
 
 const defaultMaxRenders = 40;
 
@@ -146,15 +139,11 @@ async function finish(work: Work, choices: readonly Choice[], left: readonly Unp
   const originalDigest = digestOf(request.archive);
   const changes = changesOf(choices, texts);
   const patch = `# ${chart.name} ${chart.version}, archive ${originalDigest}\n${diffOf(texts, changes)}`;
-  const id = patchId(patch);
-  const version = isolatedVersion(chart.version, id);
-  const annotations = annotationsOf(originalDigest, chart.version, patch);
-  const path = chartYamlPath(tree) ?? '';
-  const chartYaml = rewriteChartYaml(texts.get(path) ?? '', version, annotations);
-  const archive = packChart(tree, new Map([...changes, [path, chartYaml]]));
+  const original = { version: chart.version, digest: originalDigest };
+  const { version, archive } = packPatched({ tree, texts, changes, patch, original });
   const renders = await purse.render(archive);
   const moves = choices.map(({ move }) => move);
-  const proof = await provePatch(work.before, withoutVersion(renders, chart.version, id), moves);
+  const proof = await provePatch(work.before, withoutVersion(renders, chart.version, patchId(patch)), moves);
   const label = spoiledLabel(renders, chart.version);
   const problem =
     proof.problem ?? (label === undefined ? undefined : `Kubernetes takes no such label: ${label.slice(0, 200)}`);
@@ -172,14 +161,6 @@ async function finish(work: Work, choices: readonly Choice[], left: readonly Unp
     derived: proof.derived,
     notices: noticesOf(request, chart.name, chart.version),
     renders: purse.spent(),
-  };
-}
-
-function annotationsOf(digest: Digest, version: string, patch: string): Readonly<Record<string, string>> {
-  return {
-    [patchAnnotations.originalDigest]: digest,
-    [patchAnnotations.originalVersion]: version,
-    [patchAnnotations.patch]: patch,
   };
 }
 
