@@ -1,8 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import type { Aws } from '../aws/clients.ts';
 import { ecrCredentialsForSources } from '../aws/ecr-sources.ts';
-import { loadSecret, type Secret } from '../aws/secrets.ts';
-import { credentialSourceFromSecret, withheldHosts, withheldNotice } from '../aws/secret-source.ts';
 import { chartFetcher, type FetchChart, type FetchedChart } from '../charts/fetch.ts';
 import { patchedAsFetched } from '../charts/patch/as-fetched.ts';
 import type { Patched } from '../charts/patch/port.ts';
@@ -14,8 +12,9 @@ import { registryStore } from '../registry/store.ts';
 import { type ChartEntry, type DataFileSet, loadDataFiles } from '../sources/eks/data-files.ts';
 import { checkUserDirectory, findUserDirectory } from '../sources/eks/user-directory.ts';
 import { type EksPlan, type IsolateEntry, planEks } from '../sources/eks/plan.ts';
-import type { EksSettings } from './eks-settings.ts';
+import type { EksSettings, SecretPointer } from './eks-settings.ts';
 import { platformTexts } from './platform-text.ts';
+import { secretCredentials } from './secret-credentials.ts';
 import type { Session } from './session.ts';
 
 const moduleDirectory = fileURLToPath(new URL('../..', import.meta.url));
@@ -48,21 +47,18 @@ export async function readDataFiles(
   return files;
 }
 
-/** Stores and chart repositories of a run. The secret goes to the hosts that the user's own data files name, and to no other. */
+/**
+ * Stores and chart repositories of a run.
+ * @param ownHosts hosts that the user's own data files name: the secret goes to these, and to no other
+ */
 export async function openSources(
   session: Session,
-  settings: EksSettings,
-  files: DataFileSet,
+  pointer: SecretPointer | undefined,
+  ownHosts: ReadonlySet<string>,
   aws: Aws,
 ): Promise<Sources> {
   const sources: CredentialSource[] = [ecrCredentialsForSources(aws)];
-  const { helmRepoSecret } = settings;
-  if (helmRepoSecret !== undefined) {
-    const secret = await loadSecret(aws, helmRepoSecret.name, session.signal);
-    const scope = { key: helmRepoSecret.key, allowedHosts: files.userHosts };
-    sources.unshift(credentialSourceFromSecret(secret, scope));
-    noticeWithheld(session, secret, scope);
-  }
+  if (pointer !== undefined) sources.unshift(await secretCredentials(session, pointer, ownHosts, aws));
   const credentials = firstCredential(sources);
   const stores = new Map<string, ReadStore>();
   const store = (registry: string): ReadStore => {
@@ -80,15 +76,6 @@ export async function openSources(
       reporter: session.reporter,
     }),
   };
-}
-
-function noticeWithheld(
-  session: Session,
-  secret: Secret,
-  scope: { readonly key: string | undefined; readonly allowedHosts: ReadonlySet<string> },
-): void {
-  for (const host of withheldHosts(secret, scope))
-    session.reporter.emit({ type: 'notice', level: 'warning', message: withheldNotice(secret, host) });
 }
 
 /**

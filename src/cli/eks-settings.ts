@@ -53,6 +53,8 @@ export interface EksSettings extends Ownership {
 
 export interface EksArguments {
   readonly eksVersion?: string | undefined;
+  /** A lock takes the place of data files, and of the version that names one. */
+  readonly lock?: string | undefined;
   readonly project?: string | undefined;
   readonly deployment?: string | undefined;
   readonly module?: string | undefined;
@@ -65,7 +67,7 @@ export function eksSettings(args: EksArguments, env: EnvironmentVariables, now: 
   const check = new Checks();
   const ownership = check.ownership(args, env);
   const eksVersion = args.eksVersion ?? parameter(env, 'EKS_VERSION');
-  if (eksVersion === undefined) {
+  if (eksVersion === undefined && args.lock === undefined) {
     check.problem(
       'the EKS version is missing',
       'set the parameter EksVersion in the manifest (quoted: "1.34"), or pass --eks-version',
@@ -78,7 +80,7 @@ export function eksSettings(args: EksArguments, env: EnvironmentVariables, now: 
     eksVersion: eksVersion ?? '',
     region: region ?? '',
     accountId: variable(env, 'AWS_ACCOUNT_ID'),
-    helmRepoSecret: secretPointer(env, 'HELM_REPO_SECRET_NAME', 'HELM_REPO_SECRET_KEY'),
+    helmRepoSecret: helmRepoSecret(env),
     helmDistro: helmDistroSettings(env),
     platforms: check.try(() => platformSetting(args, env)) ?? 'all',
     scanOnPush: check.try(() => flagParameter(env, 'SCAN_ON_PUSH', true)) ?? true,
@@ -146,6 +148,11 @@ class Checks {
   done(): void {
     if (this.#errors.length > 0) throw new ReplicationErrors(this.#errors);
   }
+}
+
+/** The secret with the credentials of private chart and image hosts. */
+export function helmRepoSecret(env: EnvironmentVariables): SecretPointer | undefined {
+  return secretPointer(env, 'HELM_REPO_SECRET_NAME', 'HELM_REPO_SECRET_KEY');
 }
 
 function secretPointer(env: EnvironmentVariables, name: string, key: string): SecretPointer | undefined {

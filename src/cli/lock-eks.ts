@@ -15,6 +15,8 @@ import type { Target } from './target.ts';
 
 export interface EksLockInput {
   readonly plan: Pick<EksPlan, 'plan' | 'result' | 'updatedImages'>;
+  /** Hosts that the user's own data files name. */
+  readonly ownHosts?: ReadonlySet<string> | undefined;
   /** After the proof. */
   readonly isolation: readonly ChartIsolation[];
   readonly outcomes: readonly Outcome[];
@@ -38,6 +40,7 @@ export async function eksLock(input: EksLockInput): Promise<Lock> {
       amiVersion: result.ami.version,
       additionalImages: { ...result.additional_images },
       updatedImages: updatedImages.map((each) => ({ ...each })),
+      ...(input.ownHosts === undefined || input.ownHosts.size === 0 ? {} : { ownHosts: [...input.ownHosts].sort() }),
     },
     copied: copiedDigests(input.outcomes),
     sourceStore: input.sources.store,

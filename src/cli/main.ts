@@ -49,6 +49,7 @@ export async function main(argv: readonly string[], environment: Environment): P
     .option('--region <region>', 'AWS region (default: AWS_REGION)')
     .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')
     .option('--target <target>', 'oci-layout:DIR or host[/prefix] (default: the private ECR of account and region)')
+    .option('--lock <file>', 'replicate exactly what this lock says, by digest, instead of what data files say')
     .option('--plan', 'say what would be done and write the plan, copy nothing')
     .option('--no-render', 'do not render the charts: only declared images are replicated, and nothing is proven')
     .option('--publish', 'write the result to S3 and leave the metadata for Seed-Farmer in metadata.json')
@@ -167,6 +168,7 @@ interface EksOptions {
   readonly region?: string;
   readonly platforms?: string;
   readonly target?: string;
+  readonly lock?: string;
   readonly plan?: boolean;
   readonly render?: boolean;
   readonly publish?: boolean;

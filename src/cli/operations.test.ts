@@ -198,10 +198,11 @@ describe('destroy', () => {
     expect(world.ecr.repositories()).toContain('app-vault.example.com/team/gateway');
     expectStatus(await destroy('one', 'DESTROY'), 0);
     expect(world.ecr.repositories()).toEqual(['app-sample-charts/worker', 'app-sample/worker']);
-    expect(keys()).toEqual([
-      'two-platform-replication-metadata.inventory.json',
-      'two-platform-replication-metadata.json',
-    ]);
+    expect(keys()).toEqual(
+      ['inventory.json', 'json', 'lock.json', 'proof.json', 'report.html', 'report.json', 'report.md'].map(
+        (rest) => `two-platform-replication-metadata.${rest}`,
+      ),
+    );
     const tags = world.ecr.repository('app-sample/worker')?.resourceTags ?? new Map<string, string>();
     expect([...tags.keys()]).toEqual(['image-replication:two/platform-replication']);
     expectStatus(await destroy('two', 'DESTROY'), 0);

@@ -119,6 +119,11 @@ export const LockedEks = z.strictObject({
   amiVersion: z.string(),
   additionalImages: z.record(z.string(), z.string()),
   updatedImages: z.array(z.strictObject({ src: z.string(), target: z.string() })),
+  /**
+   * Hosts that the user's own data files name, sorted: a secret that is for no host by name goes to these and no other. A lock
+   * of a run that had none has none.
+   */
+  ownHosts: z.array(z.string()).optional(),
 });
 export type LockedEks = Readonly<z.infer<typeof LockedEks>>;
 

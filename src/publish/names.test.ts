@@ -7,6 +7,7 @@ describe('names', () => {
     expect(bucketName('idftest', 'us-east-1', '123456789012')).toBe('idftest-dkr-img-rep-md-us-east-1-123456789012');
     expect(objectName('repltestrepl', 'repl-repl')).toBe('repltestrepl-repl-repl-metadata.json');
     expect(sideObjectName('a-b-metadata.json', 'lock')).toBe('a-b-metadata.lock.json');
+    expect(sideObjectName('a-b-metadata.json', 'report', 'html')).toBe('a-b-metadata.report.html');
   });
 
   it.each(['app', 'app-prod', 'a1', 'my.app', '0app', 'a'.repeat(20)])('project %s is fine', (project) => {

@@ -5,7 +5,6 @@ import { ownerTagKey } from '../../aws/owner-tag.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
 import type { ChartIsolation } from '../../model/isolation.ts';
 import type { Lock } from '../../model/lock.ts';
-import { locate, parseReference } from '../../model/reference.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
 import { consumerFiles } from '../../publish/consumers/consumer-files.ts';
 import { writeTree } from '../../publish/consumers/write-tree.ts';
@@ -15,8 +14,10 @@ import { validateProject } from '../../publish/names.ts';
 import type { DataFileSet } from '../../sources/eks/data-files.ts';
 import type { EksPlan } from '../../sources/eks/plan.ts';
 import { formatResult, formatUpdatedImages } from '../../sources/eks/result.ts';
+import { announcePlan } from '../announce.ts';
 import { openAws } from '../aws-session.ts';
 import { chartRequest, imageRequest } from '../copy-requests.ts';
+import { claimAndReplicate } from '../eks-copy.ts';
 import { publishRun, sizesOf } from '../eks-publish.ts';
 import { archiveOf, makePlan, openSources, pushedChart, readDataFiles, type Sources } from '../eks-plan.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
@@ -24,9 +25,11 @@ import { type EksArguments, type EksSettings, eksSettings } from '../eks-setting
 import { eksLock } from '../lock-eks.ts';
 import { isolateWith, isolationContext, proveAll } from '../eks-isolation.ts';
 import { type LeftRemedies, leftRemedies, noRemedies } from '../eks-remedies.ts';
+import { readEksLock, runLockedEks } from './eks-locked.ts';
 import { findHelm } from './helm.ts';
-import { type Replication, replicate } from '../replicate.ts';
+import type { Replication } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
+import { collecting } from '../steps.ts';
 import { openTarget, parseTarget, type Target } from '../target.ts';
 
 export interface EksCommand extends EksArguments {
@@ -35,6 +38,8 @@ export interface EksCommand extends EksArguments {
   readonly plan?: boolean | undefined;
   readonly publish?: boolean | undefined;
   readonly target?: string | undefined;
+  /** The lock that is replicated, instead of what data files say. */
+  readonly lock?: string | undefined;
   /** `false`: do not render the charts. */
   readonly render?: boolean | undefined;
 }
@@ -63,7 +68,11 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
   const aws = openAws(session, settings.region);
   try {
     session.reporter.emit({ type: 'phase', phase: 'plan' });
-    const files = await readDataFiles(session, settings.eksVersion, command.dataDir);
+    const { lock: path } = command;
+    const from =
+      path === undefined
+        ? { files: await readDataFiles(session, settings.eksVersion, command.dataDir) }
+        : { lock: await readEksLock({ ...command, lock: path }), command: { ...command, lock: path } };
     const target = await openTarget(session, targetText, {
       aws: () => aws,
       accountId: settings.accountId,
@@ -76,14 +85,16 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
       job: 'eks',
       target: `${target.host}/${target.path}${settings.project}-…`,
     });
-    const sources = await openSources(session, settings, files, aws);
+    if (from.lock !== undefined) return await runLockedEks({ session, settings, aws, target, ...from });
+    const { files } = from;
+    const sources = await openSources(session, settings.helmRepoSecret, files.userHosts, aws);
     const prefix = `${target.host}/${target.path}${settings.project}-`;
     const helm = await helmOf(session, settings, files, command);
     const isolation =
       helm === undefined ? undefined : isolationContext(helm, { session, settings, files, sources, prefix });
     const plan = await makePlan(session, settings, files, sources, prefix, isolation && isolateWith(isolation));
     const failures = planFailures(session, plan);
-    announce(session, plan);
+    announcePlan(session.reporter, plan.plan);
     const out = resolve(command.out);
     const written = await writeFiles(out, {
       'plan.json': jsonText(plan.plan),
@@ -103,14 +114,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
     const left = [...written];
     // What the copy did is told whatever becomes of the steps behind it.
-    const step = async (name: string, work: () => Promise<void>): Promise<void> => {
-      try {
-        await work();
-      } catch (error) {
-        const all = error instanceof ReplicationErrors ? error.errors : [toReplicationError(error)];
-        failures.push(...all.map((each) => failureOf(each.reference ?? name, each)));
-      }
-    };
+    const step = collecting(failures);
     let proven = plan.isolation;
     if (isolation !== undefined && !session.admission.aborted) {
       await step('charts', async () => {
@@ -215,20 +219,6 @@ function planFailures(session: Session, plan: EksPlan): Failure[] {
   return plan.problems.map((problem) => failureOf(problem.reference ?? 'plan', problem));
 }
 
-function announce(session: Session, { plan }: EksPlan): void {
-  const hosts = new Set([
-    ...plan.images.map((image) => locate(parseReference(image.source)).registry),
-    ...plan.charts.map((chart) => chart.repository),
-  ]);
-  session.reporter.emit({
-    type: 'planned',
-    images: plan.images.length,
-    charts: plan.charts.length,
-    targets: plan.images.reduce((sum, image) => sum + image.targets.length, 0) + plan.charts.length,
-    sources: [...hosts].sort(),
-  });
-}
-
 async function copyPlan(
   session: Session,
   files: DataFileSet,
@@ -250,24 +240,7 @@ async function copyPlan(
     ),
   );
   const images = plan.images.map((image) => imageRequest(image, sources.store, () => target.store));
-  const repositories = new Set(
-    [...charts.map((chart) => chart.request), ...images].flatMap((request) =>
-      request.targets.map((place) => place.repository),
-    ),
-  );
-  // Every repository that the run uses gets its owner's tag before anything is pushed, those that hold everything already too.
-  const claimed = await Promise.allSettled(
-    [...repositories].map((repository) => target.store.ensureRepository(repository, session.signal)),
-  );
-  const replication = await replicate(session, { images, charts, verify: true });
-  const refused = claimed.flatMap((each) =>
-    each.status === 'rejected' ? [toReplicationError(each.reason, { side: 'target', host: target.host })] : [],
-  );
-  const known = new Set(replication.failures.map((failure) => failure.cause));
-  const further = refused
-    .filter((error) => !known.has(error.message))
-    .map((error) => failureOf(error.reference ?? 'repository', error));
-  return { ...replication, failures: [...replication.failures, ...further] };
+  return claimAndReplicate(session, { images, charts, verify: true }, target);
 }
 
 /** Everything that was replicated, by digest. A patched chart is told by the archive that it was made from, too. */
@@ -282,6 +255,7 @@ function lockOf(
   const { signal } = session;
   return eksLock({
     plan,
+    ownHosts: files.userHosts,
     isolation: plan.isolation,
     outcomes,
     fetched: async (chart) => ({ fetched: await archiveOf(sources, files, chart, signal), digest: chart.digest }),

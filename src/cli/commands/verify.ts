@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
+import { parseEcrHost } from '../../aws/ecr-hosts.ts';
 import { chartFetcher } from '../../charts/fetch.ts';
 import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
-import type { ErrorCode } from '../../model/errors.ts';
+import { type ErrorCode, ReplicationError } from '../../model/errors.ts';
 import type { Lock, LockFinding, LockState } from '../../model/lock.ts';
 import type { Failure } from '../../model/result.ts';
 import type { ReadStore } from '../../model/store.ts';
@@ -10,6 +11,8 @@ import { readLock } from '../../publish/lock.ts';
 import { httpDownloads } from '../../registry/download.ts';
 import { registryStore } from '../../registry/store.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
+import { helmRepoSecret } from '../eks-settings.ts';
+import { variable } from '../environment.ts';
 import { lazyEcr } from '../lazy-ecr.ts';
 import { checkSources, type LockSources } from '../lock-check-sources.ts';
 import { checkTarget } from '../lock-check-target.ts';
@@ -34,10 +37,12 @@ export async function runVerify(session: Session, command: VerifyCommand): Promi
     const options = { path: command.lock, target: command.target, create: false, credentials, ecr };
     const { lock, target } = await openLockTargets(session, written, options);
     announce(session, command, lock);
+    const secret = command.sources === false ? undefined : await secretOf(session, command, written);
+    const reading = secret === undefined ? credentials : firstCredential([secret, credentials]);
     session.reporter.emit({ type: 'phase', phase: 'verify' });
     const [atTarget, atSources] = await Promise.all([
       checkTarget(lock, target, session.signal),
-      command.sources === false ? [] : checkSources(lock, openSources(session, credentials), session.signal),
+      command.sources === false ? [] : checkSources(lock, openSources(session, reading), session.signal),
     ]);
     const findings = [...atTarget, ...atSources].sort((a, b) => compare(keyOf(a), keyOf(b)));
     session.signal.throwIfAborted();
@@ -48,6 +53,39 @@ export async function runVerify(session: Session, command: VerifyCommand): Promi
     return { failures: findings.map(failureOfFinding), totals: undefined, files };
   } finally {
     await ecr.close();
+  }
+}
+
+/**
+ * Credentials of the secret that the EKS job reads its sources with, for the same hosts: of a lock of that job, where the
+ * environment names the secret as it does for the job.
+ */
+async function secretOf(
+  session: Session,
+  { region, lock: path }: VerifyCommand,
+  lock: Lock,
+): Promise<CredentialSource | undefined> {
+  const pointer = helmRepoSecret(session.env);
+  if (pointer === undefined || lock.eks === undefined) return undefined;
+  const where =
+    region ??
+    variable(session.env, 'AWS_REGION', 'AWS_DEFAULT_REGION') ??
+    parseEcrHost(lock.target?.split('/')[0] ?? '')?.region;
+  if (where === undefined) {
+    throw new ReplicationError('usage', `the region of the secret ${pointer.name} is not known`, {
+      reference: path,
+      remedy: 'set AWS_REGION, or pass --region',
+    });
+  }
+  const [{ openAws }, { secretCredentials }] = await Promise.all([
+    import('../aws-session.ts'),
+    import('../secret-credentials.ts'),
+  ]);
+  const aws = openAws(session, where);
+  try {
+    return await secretCredentials(session, pointer, new Set(lock.eks.ownHosts), aws);
+  } finally {
+    await aws.close();
   }
 }
 
