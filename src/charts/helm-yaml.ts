@@ -1,5 +1,6 @@
 import { parseAllDocuments, type ScalarTag, type Tags } from 'yaml';
 import { ReplicationError } from '../model/errors.ts';
+import { isTooDeep, maxNesting } from './nesting.ts';
 
 /** What YAML and JSON documents consist of. Never changed in place. */
 export type JsonLike = string | number | boolean | null | readonly JsonLike[] | { readonly [key: string]: JsonLike };
@@ -27,10 +28,11 @@ const newOctal: ScalarTag = {
 
 /**
  * Parses the first document of a YAML (or JSON) text as helm does: duplicate keys are allowed and the last one wins,
- * an empty document is `null`. Aliases are limited, so that a few lines cannot become gigabytes.
- * @throws ReplicationError `corrupt` with line and column when the text is not YAML
+ * an empty document is `null`. Aliases and nesting are limited: a few lines cannot become gigabytes, nor end the process.
+ * @throws ReplicationError `corrupt` with line and column when the text is not YAML, `refused` when it nests too deep
  */
 export function parseHelmYaml(text: string, what: string): JsonLike {
+  if (isTooDeep(text)) throw new ReplicationError('refused', `${what} nests more than ${maxNesting} levels deep`);
   const documents = parseAllDocuments(text, {
     version: '1.1',
     customTags: helmTags,

@@ -10,6 +10,7 @@ import {
   type Node,
   parseAllDocuments,
 } from 'yaml';
+import { isTooDeep, maxNesting } from '../nesting.ts';
 
 /** A YAML or JSON document as discovery walks it: maps keep their order, scalars know where they stand. */
 export type Tree =
@@ -41,7 +42,6 @@ export interface ParsedTree {
 
 /** Nodes that one text may grow to through its aliases. */
 const maxNodes = 500_000;
-const maxDepth = 500;
 
 /**
  * Parses all documents of a text. Duplicate keys and odd documents are tolerated as Kubernetes' own parsers do; what cannot
@@ -62,20 +62,6 @@ export function parseTrees(text: string): readonly ParsedTree[] {
   } catch (error) {
     return [{ tree: undefined, problem: { line: 1, message: error instanceof Error ? error.message : String(error) } }];
   }
-}
-
-/**
- * Whether the text may nest deeper than we go. The parser calls itself for each level: some ten thousand brackets end the
- * whole process. Brackets inside of strings count as well, where no harm is done: they are almost always in pairs.
- */
-function isTooDeep(text: string): boolean {
-  if (/(?:[-?] ){500}|^ {2000}/m.test(text)) return true;
-  let depth = 0;
-  for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
-    depth = bracket === '[' || bracket === '{' ? depth + 1 : Math.max(0, depth - 1);
-    if (depth > maxDepth) return true;
-  }
-  return false;
 }
 
 function readDocument(document: Document.Parsed, lines: LineCounter): ParsedTree {
@@ -102,7 +88,7 @@ interface Reading {
 function read(node: unknown, reading: Reading, depth: number): Tree {
   const before = reading.budget.left;
   spend(reading, 1);
-  if (depth > maxDepth) throw tooLarge();
+  if (depth > maxNesting) throw tooLarge();
   if (isAlias(node)) {
     const target = reading.anchors.get(node.source);
     spend(reading, target?.nodes ?? 0);

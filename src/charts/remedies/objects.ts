@@ -1,4 +1,5 @@
 import { parseAllDocuments, stringify } from 'yaml';
+import { isTooDeep } from '../nesting.ts';
 import { splitRender } from '../render/split.ts';
 
 /** A Kubernetes object as its JSON; changed in place by those who try something on their own copy. */
@@ -24,6 +25,10 @@ export function readObjects(rendered: string): ReadObjects {
   const objects: RenderedObject[] = [];
   let problem: string | undefined;
   for (const { template, text } of splitRender(rendered)) {
+    if (isTooDeep(text)) {
+      problem ??= `${template}: it nests too deep`;
+      continue;
+    }
     const documents = parseAllDocuments(text, { uniqueKeys: true, strict: false, logLevel: 'silent', version: '1.1' });
     for (const document of 'empty' in documents ? [] : documents) {
       const error = document.errors[0];
