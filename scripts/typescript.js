@@ -71,7 +71,8 @@ async function compile(entry, folder) {
     bundle: true,
     splitting: true,
     // One file each instead of hundreds: finding and reading the packages' files takes longer than running them.
-    external: ['esbuild', 'tsx'],
+    // node-sqlite3-wasm reads its .wasm file beside its own code.
+    external: ['esbuild', 'tsx', 'node-sqlite3-wasm'],
     mainFields: ['module', 'main'],
     banner: { js: requireInBundle },
     minifyWhitespace: true,

@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { declareMirror } from './commands/mirror.declare.ts';
 import type { Environment, runJob } from './run.ts';
 
 interface CommonOptions {
@@ -139,6 +140,8 @@ export async function main(argv: readonly string[], environment: Environment): P
     const { runHelm } = await import('./commands/helm.ts');
     status = await start('helm', options, runHelm);
   });
+
+  declareMirror(job, environment, (result) => (status = result));
 
   const start = async (
     name: string,

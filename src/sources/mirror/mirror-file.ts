@@ -30,9 +30,13 @@ export interface MirrorFile {
 
 /** @throws ReplicationError `configuration` when it cannot be read, ReplicationErrors with every mistake in it */
 export async function readMirrorFile(path: string): Promise<MirrorFile> {
-  let text: string;
+  return parseMirrorFile(await readMirrorText(path), path);
+}
+
+/** @throws ReplicationError `configuration` when it cannot be read */
+export async function readMirrorText(path: string): Promise<string> {
   try {
-    text = await readFile(path, 'utf8');
+    return await readFile(path, 'utf8');
   } catch (cause) {
     throw new ReplicationError(
       'configuration',
@@ -40,7 +44,6 @@ export async function readMirrorFile(path: string): Promise<MirrorFile> {
       { reference: path, remedy: 'name a readable file with --config', cause },
     );
   }
-  return parseMirrorFile(text, path);
 }
 
 /**

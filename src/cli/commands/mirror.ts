@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs';
+import { dueSections, dueTime } from '../../mirror/schedule.ts';
+import { openTracking, setAsideTextDatabase, type Tracking } from '../../mirror/tracking.ts';
+import { exitStatusFor, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
+import { type MirrorFile, readMirrorFile } from '../../sources/mirror/mirror-file.ts';
+import { runMirrorPass } from '../mirror-pass.ts';
+import { planMirror } from '../mirror-plan.ts';
+import { databasePath, type MirrorArguments, type MirrorSettings, mirrorSettings } from '../mirror-settings.ts';
+import { statusText } from '../mirror-status.ts';
+import { type Environment, runJob, type RunOptions } from '../run.ts';
+import type { JobResult, Session } from '../session.ts';
+
+export interface MirrorCommand extends MirrorArguments, RunOptions {
+  readonly once?: boolean | undefined;
+  readonly status?: boolean | undefined;
+  readonly plan?: boolean | undefined;
+  /** Where /healthz and /metrics are answered. */
+  readonly port: number;
+}
+
+/** Mirrors what a file lists: what is due once, or as a scheduler until it is told to stop. @returns exit status */
+export async function runMirror(command: MirrorCommand, environment: Environment): Promise<0 | 1 | 2> {
+  if (command.status === true) return showStatus(command, environment);
+  if (command.plan === true) return runJob('mirror', command, (session) => plan(session, command), environment);
+  if (command.once === true) return runJob('mirror', command, (session) => once(session, command), environment);
+  try {
+    const { serveMirror } = await import('../mirror-serve.ts');
+    await serveMirror(command, environment);
+    return 0;
+  } catch (error) {
+    return tellErrors(error, environment);
+  }
+}
+
+async function showStatus(command: MirrorCommand, environment: Environment): Promise<0 | 1 | 2> {
+  const path = databasePath(command, environment.env);
+  try {
+    if (!existsSync(path)) {
+      environment.stdout.write(command.json === true ? '' : `nothing is mirrored yet: there is no ${path}\n`);
+      return 0;
+    }
+    const tracking = await openTracking(path, { readOnly: true });
+    try {
+      environment.stdout.write(statusText(tracking, command.json === true));
+    } finally {
+      tracking.close();
+    }
+    return 0;
+  } catch (error) {
+    return tellErrors(error, environment);
+  }
+}
+
+function tellErrors(error: unknown, { stderr }: Environment): 1 | 2 {
+  for (const each of error instanceof ReplicationErrors ? error.errors : [toReplicationError(error)])
+    stderr.write(`error: ${each.message}${each.remedy === undefined ? '' : `\n  ${each.remedy}`}\n`);
+  return exitStatusFor(error);
+}
+
+async function plan(session: Session, command: MirrorCommand): Promise<JobResult> {
+  const settings = mirrorSettings(command, session.env);
+  const file = withPlatforms(await readMirrorFile(settings.config), settings);
+  const tracking = existsSync(settings.database)
+    ? await openTracking(settings.database, { readOnly: true })
+    : undefined;
+  try {
+    return await planMirror(session, settings, file, tracking, command.out);
+  } finally {
+    tracking?.close();
+  }
+}
+
+async function once(session: Session, command: MirrorCommand): Promise<JobResult> {
+  const settings = mirrorSettings(command, session.env);
+  const file = withPlatforms(await readMirrorFile(settings.config), settings);
+  const say = (message: string): void => session.reporter.emit({ type: 'notice', level: 'info', message });
+  const tracking = await openDatabase(settings, say);
+  try {
+    tracking.keepOnly(file.sections.map(({ name }) => name));
+    const options = { now: Date.now(), target: settings.targetKey, retryFailed: true };
+    const states = tracking.sections();
+    const due = dueSections(file.sections, states, options);
+    const times = file.sections.flatMap((section) => dueTime(section, states.get(section.name), options) ?? []);
+    if (due.length === 0) {
+      const when = times.length === 0 ? 'ever' : `before ${new Date(Math.min(...times)).toISOString()}`;
+      say(`none of ${file.sections.length} sections is due ${when}`);
+      return { failures: [], totals: undefined };
+    }
+    say(`${due.length} of ${file.sections.length} sections are due`);
+    const { failures, totals } = await runMirrorPass(session, settings, tracking, due);
+    return { failures, totals };
+  } finally {
+    tracking.close();
+  }
+}
+
+/** Opens the database, and moves the original's text file out of its way. */
+export async function openDatabase(settings: MirrorSettings, say: (message: string) => void): Promise<Tracking> {
+  const aside = await setAsideTextDatabase(settings.database);
+  if (aside !== undefined)
+    say(`${settings.database} was docker-mirror-image's list; it is ${aside} now, and everything is looked at again`);
+  return openTracking(settings.database);
+}
+
+/** `--platforms` holds for sections that name none. */
+export function withPlatforms(file: MirrorFile, { platforms }: MirrorSettings): MirrorFile {
+  if (platforms === 'all') return file;
+  return {
+    ...file,
+    sections: file.sections.map((each) => (each.platforms === 'all' ? { ...each, platforms } : each)),
+  };
+}

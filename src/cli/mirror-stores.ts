@@ -1,0 +1,87 @@
+import { firstCredential } from '../model/credentials.ts';
+import { ReplicationError } from '../model/errors.ts';
+import type { ReadStore, WriteStore } from '../model/store.ts';
+import { registryStore } from '../registry/store.ts';
+import { openAws } from './aws-session.ts';
+import { dockerCredentials } from './docker-credentials.ts';
+import { lazyEcr } from './lazy-ecr.ts';
+import type { MirrorSettings } from './mirror-settings.ts';
+import type { Session } from './session.ts';
+import { openTarget } from './target.ts';
+
+/** Where a mirror reads from and writes to. */
+export interface MirrorStores {
+  readonly source: (registry: string) => ReadStore;
+  readonly target: WriteStore;
+  /** What `--target` put behind the host, with a slash at its end, or nothing. */
+  readonly path: string;
+  close(): Promise<void>;
+}
+
+const repositorySettings = { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' } as const;
+
+/** Credentials are ECR's for hosts that are ECR's, else what `docker login` or a mounted config.json has. */
+export async function openMirrorStores(session: Session, settings: MirrorSettings): Promise<MirrorStores> {
+  const ecr = lazyEcr(session, settings.region);
+  const credentials = firstCredential([ecr.credentials, dockerCredentials(session)]);
+  const stores = new Map<string, ReadStore>();
+  const source = (registry: string): ReadStore => {
+    const store = stores.get(registry) ?? registryStore(session.transport, registry, { credentials });
+    stores.set(registry, store);
+    return store;
+  };
+  const { target } = settings;
+  if (target.kind === 'ecr') {
+    const opened = await openOwnEcr(session, target);
+    return {
+      source,
+      target: opened.store,
+      path: '',
+      close: async () => {
+        await Promise.all([ecr.close(), opened.close()]);
+      },
+    };
+  }
+  const known = target.target.kind === 'registry' ? await ecr.target(target.target.host) : undefined;
+  if (known !== undefined && target.target.kind === 'registry')
+    return { source, target: known, path: target.target.path, close: () => ecr.close() };
+  const opened = await openTarget(session, target.target, {
+    aws: () => {
+      throw new ReplicationError('internal', 'a named target is no ECR of the account');
+    },
+    settings: repositorySettings,
+    tags: {},
+    credentials,
+  });
+  return { source, target: opened.store, path: opened.path, close: () => ecr.close() };
+}
+
+/** The registry of AWS_ACCOUNT, or of the credentials' own account. */
+async function openOwnEcr(
+  session: Session,
+  { region, account }: { readonly region: string; readonly account: string | undefined },
+): Promise<{ readonly store: WriteStore; close(): Promise<void> }> {
+  const { ecrRegistry } = await import('../aws/ecr.ts');
+  const aws = openAws(session, region);
+  try {
+    const { host, baseUrl, credentials, control, mounting } = await ecrRegistry(aws, {
+      registryId: account,
+      settings: repositorySettings,
+      tags: {},
+      reporter: session.reporter,
+      signal: session.signal,
+    });
+    const store = registryStore(session.transport, host, {
+      credentials,
+      control,
+      baseUrl,
+      authenticateFirst: true,
+      mounting,
+      writesPerSecond: { manifest: { rate: 10, burst: 10 } },
+    });
+    return { store, close: () => aws.close() };
+  } catch (error) {
+    await aws.close();
+    throw error;
+  }
+}
