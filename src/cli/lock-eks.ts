@@ -1,4 +1,6 @@
 import type { FetchedChart } from '../charts/fetch.ts';
+import { patchedAsFetched } from '../charts/patch/as-fetched.ts';
+import { repeatPatch } from '../charts/patch/repeat-patch.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { ChartIsolation } from '../model/isolation.ts';
 import type { Lock, LockedChart } from '../model/lock.ts';
@@ -49,17 +51,13 @@ export async function eksLock(input: EksLockInput): Promise<Lock> {
   });
 }
 
-/** Changes a chart as it was changed before it was pushed (a patch); it has to come out with the locked digest. */
-export type Repatch = (chart: LockedChart, fetched: FetchedChart) => Promise<FetchedChart>;
-
 /**
  * What a locked run of the EKS job copies: images, charts and referrers by digest. To be replicated with `lockedSession`.
- * @throws ReplicationError `conflict` when a chart is another archive now, `unsupported` for a patched one without `repatch`
+ * @throws ReplicationError `conflict` when a chart is another archive now, or a patch gives another one
  */
 export async function eksLockWork(
   lock: Lock,
   places: { readonly sources: ChartSources; readonly target: WriteStore; readonly signal: AbortSignal },
-  repatch?: Repatch,
 ): Promise<ReplicationWork> {
   const { sources, target, signal } = places;
   // Two keys may want the same chart; it is copied once.
@@ -68,7 +66,7 @@ export async function eksLockWork(
   const charts = await Promise.all(
     distinct.map(async (chart): Promise<readonly ChartCopy[]> => {
       const request = planned.get(chart.key);
-      const fetched = await asLocked(chart, await fetchLockedChart(chart, sources, signal), repatch);
+      const fetched = await asLocked(chart, await fetchLockedChart(chart, sources, signal));
       return request === undefined ? [] : [await chartRequest(request, fetched, sources.store, target, signal)];
     }),
   );
@@ -76,26 +74,16 @@ export async function eksLockWork(
   return { images, charts: charts.flat(), verify: true };
 }
 
-async function asLocked(
-  chart: LockedChart,
-  fetched: FetchedChart,
-  repatch: Repatch | undefined,
-): Promise<FetchedChart> {
-  if (chart.digest === fetched.digest) return fetched;
-  const patched = await repatch?.(chart, fetched);
-  if (patched?.digest === chart.digest) return patched;
-  const detail = { reference: `${chart.name} ${chart.version}`, digest: chart.digest };
-  if (patched === undefined)
-    throw new ReplicationError(
-      'unsupported',
-      `chart ${chart.name} ${chart.version} was patched, which a lock cannot repeat`,
-      {
-        ...detail,
-        remedy: 'run without --lock',
-      },
-    );
-  throw new ReplicationError('conflict', `chart ${chart.name} ${chart.version} is patched to ${patched.digest} now`, {
-    ...detail,
+/** The chart as it is at the target: patched as it was then, where it was. */
+async function asLocked(chart: LockedChart, fetched: FetchedChart): Promise<FetchedChart> {
+  const pushed =
+    chart.patch === undefined
+      ? fetched
+      : await patchedAsFetched(fetched, await repeatPatch(fetched.archive, chart.patch));
+  if (pushed.digest === chart.digest) return pushed;
+  throw new ReplicationError('conflict', `chart ${chart.name} ${chart.version} comes out as ${pushed.digest} now`, {
+    reference: `${chart.name} ${chart.version}`,
+    digest: chart.digest,
     remedy: 'use the version of this program that wrote the lock, or write the lock anew',
   });
 }

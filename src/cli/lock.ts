@@ -25,8 +25,8 @@ import { type Contents, lockedReferrers, platformsIn, readContents } from './loc
 export interface ReplicatedChart {
   readonly chart: PlannedChart;
   readonly fetched: FetchedChart;
-  /** Digest of the archive at the target, where it is not the fetched one (a patched chart). */
-  readonly digest?: Digest | undefined;
+  /** What is at the target instead of the fetched archive. */
+  readonly patched?: { readonly digest: Digest; readonly patch: string } | undefined;
 }
 
 export interface LockInput {
@@ -115,7 +115,7 @@ async function lockImage(image: PlannedImage, input: LockInput): Promise<LockedI
   };
 }
 
-async function lockChart({ chart, fetched, digest }: ReplicatedChart, input: LockInput): Promise<LockedChart> {
+async function lockChart({ chart, fetched, patched }: ReplicatedChart, input: LockInput): Promise<LockedChart> {
   const target = targetPlace(chart.target, input.targetStore(splitTarget(chart.target).host));
   const { contents } = await contentsOf(`chart ${chart.name} ${chart.version}`, [target], input.signal);
   const oci = fetched.source.kind === 'oci' ? fetched.source : undefined;
@@ -135,7 +135,8 @@ async function lockChart({ chart, fetched, digest }: ReplicatedChart, input: Loc
       ...(oci === undefined ? {} : { oci: { place: `${oci.registry}/${oci.repository}`, manifest: oci.digest } }),
     },
     target: complete(chart.target),
-    digest: digest ?? fetched.digest,
+    digest: patched?.digest ?? fetched.digest,
+    ...(patched === undefined ? {} : { patch: patched.patch }),
     values: chart.values,
     ...(isolation === undefined ? {} : { isolation: lockIsolation(isolation) }),
     mediaType: contents.mediaType,

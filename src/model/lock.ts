@@ -106,6 +106,8 @@ export const LockedChart = z.strictObject({
   target: TargetText,
   /** Of the archive at the target, which is the source's unless the chart was patched. */
   digest: DigestText,
+  /** What was changed in the archive (UncontrolledImages=PATCH), as a unified diff; with the source's archive it gives the target's. */
+  patch: z.string().optional(),
   /** Value overrides that are published for it. */
   values: z.record(z.string(), z.unknown()),
   /** Absent when the chart was not rendered. */

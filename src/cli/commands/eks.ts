@@ -248,7 +248,7 @@ function lockOf(
   session: Session,
   files: DataFileSet,
   sources: Sources,
-  plan: Pick<EksPlan, 'plan' | 'result' | 'updatedImages' | 'isolation'>,
+  plan: Pick<EksPlan, 'plan' | 'result' | 'updatedImages' | 'isolated' | 'isolation'>,
   { outcomes }: Replication,
   target: Target,
 ): Promise<Lock> {
@@ -258,7 +258,10 @@ function lockOf(
     ownHosts: files.userHosts,
     isolation: plan.isolation,
     outcomes,
-    fetched: async (chart) => ({ fetched: await archiveOf(sources, files, chart, signal), digest: chart.digest }),
+    fetched: async (chart) => ({
+      fetched: await archiveOf(sources, files, chart, signal),
+      patched: plan.isolated.get(chart.key)?.patched,
+    }),
     sources,
     target,
     signal,
