@@ -19,6 +19,18 @@ const { open } = sampleHosts;
 const shop: ChartSpec = {
   name: 'shop',
   version: '1.0.0',
+  files: {
+    'crds/order.yaml': `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: orders.example.com}
+spec:
+  versions:
+    - schema:
+        properties:
+          image: {type: string, default: '${open}/team/init:1.0'}
+          sampleImage: {type: string, default: '${open}/an/example:2.0'}
+`,
+  },
   values: {
     image: { registry: open, repository: 'team/web', tag: '1.2.0' },
     operand: `${open}/team/agent:v2.3.4`,
@@ -183,9 +195,10 @@ describeWith(['helm4'], 'charts without declared images', () => {
     ]);
     expect(chart).toMatchObject({ holds: true, problems: [], profiles: ['default'] });
     expect(chart.references.map(({ controlledBy }) => controlledBy)).toEqual([['operand'], ['image.registry']]);
-    expect(chart.rejected.map(({ text }) => text)).toEqual([`${open}/no/such:1.0`]);
+    expect(chart.rejected.map(({ text }) => text)).toEqual([`${open}/no/such:1.0`, `${open}/an/example:2.0`]);
     expect(chart.conditional).toMatchObject([
       { references: [`${open}/team/cache:7.2.1`], switches: ['cache.enabled'], copied: false },
+      { references: [`${open}/team/init:1.0`], valuePath: 'shop/crds/order.yaml:8', switches: [], copied: false },
     ]);
     for (const { target = '', digest } of chart.references) {
       expect(isThere(target), target).toBe(true);
@@ -200,7 +213,7 @@ describeWith(['helm4'], 'charts without declared images', () => {
     expect(await values('shop')).toMatchObject({ cache: { image: `${prefix}${open}/team/cache:7.2.1` } });
     expect(await values('shop')).not.toHaveProperty('cache.enabled');
     const chart = await isolation();
-    expect(chart.conditional).toMatchObject([{ copied: true }]);
+    expect(chart.conditional).toMatchObject([{ copied: true }, { copied: false }]);
     const cache = chart.references.find(({ reference }) => reference.includes('cache'));
     expect(cache).toMatchObject({ profiles: [], outcome: 'repointed', proof: 'proven' });
     expect(isThere(`${prefix}${open}/team/cache:7.2.1`)).toBe(true);

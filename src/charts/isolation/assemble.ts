@@ -1,23 +1,17 @@
 import type { ChartIsolation, ConditionalReference } from '../../model/isolation.ts';
 import { targetReference } from '../../model/target-name.ts';
-import type { FoundReference } from '../discovery/found.ts';
 import type { Derivation } from '../overrides/port.ts';
 import { formatPath, merge } from '../values/tree.ts';
 import { type Conditionals, conditionPath } from './conditionals.ts';
 import { conditionalProfile, type FoundImage, type IsolatedChart, type IsolationRequest } from './port.ts';
 import type { DeclaredPins } from './pin-declared.ts';
+import type { Rejected } from './rejected.ts';
 import { referenceRows, type Row } from './rows.ts';
 import { byDigestAlone, placeOf, placeText } from './texts.ts';
 import { warningsOf } from './warnings.ts';
 import type { Use } from './uses.ts';
 
 export type Derived = Extract<Derivation, { readonly kind: 'derived' }>;
-
-export interface Rejected {
-  /** Its text is what was asked for. */
-  readonly found: FoundReference;
-  readonly why: string;
-}
 
 /** Everything that was found out about a chart before the copy. */
 export interface Findings {
@@ -49,7 +43,7 @@ export async function assemble(request: IsolationRequest, findings: Findings): P
     profiles: uses.map(({ profile }) => profile.name).filter((name) => name !== conditionalProfile),
     references: rows.map(({ row }) => row),
     conditional: conditionalRows(request, hidden, rows),
-    rejected: findings.rejected.map(({ found, why }) => ({ text: found.text, place: placeOf(found.place), why })),
+    rejected: rejectedRows(findings),
     derived: derivation.proof.derived.map(({ template, before, after }) => ({ template, before, after })),
     warnings: [...(await warningsOf(request, uses, rows)), ...hidden.warnings],
     holds: problems.length === 0 && !rows.some(({ row }) => row.outcome === 'refused' || row.outcome === 'unknown'),
@@ -63,6 +57,13 @@ export async function assemble(request: IsolationRequest, findings: Findings): P
     isolation,
     uses: uses.map(({ profile }) => profile),
   };
+}
+
+/** Those of the renders, and those of `crds/` that are not told by them. */
+function rejectedRows({ rejected, wanted, hidden }: Findings): ChartIsolation['rejected'] {
+  const told = new Set(rejected.map(({ found }) => found.text));
+  const others = hidden.rejected.filter(({ found }) => !told.has(found.text) && !wanted.has(found.text));
+  return [...rejected, ...others].map(({ found, why }) => ({ text: found.text, place: placeOf(found.place), why }));
 }
 
 function problemsOf({ proof }: Derived): readonly string[] {

@@ -7,10 +7,11 @@ import { sentinels } from '../overrides/sentinel.ts';
 import { merge, type Values } from '../values/tree.ts';
 import { targetReference } from '../../model/target-name.ts';
 import type { Digest } from '../../model/digest.ts';
-import { assemble, type Derived, type Findings, type Rejected } from './assemble.ts';
+import { assemble, type Derived, type Findings } from './assemble.ts';
 import { conditionals } from './conditionals.ts';
 import type { IsolatedChart, IsolationRequest } from './port.ts';
 import { pinDeclared } from './pin-declared.ts';
+import { rejectedOf } from './rejected.ts';
 import { type ChartRenders, chartRenders } from './renders.ts';
 import { unrendered } from './unrendered.ts';
 import { originalOf, type Use } from './uses.ts';
@@ -117,10 +118,7 @@ async function sortOut(
     exists,
     signal,
   );
-  const no = new Map<string, Rejected>();
-  for (const found of rejected)
-    no.set(found.text, { found, why: 'its registry does not have it, so it is taken for no image' });
-  for (const { found, error } of undecided) no.set(found.text, { found, why: `not confirmed: ${error.message}` });
+  const no = new Map(rejectedOf({ rejected, undecided }).map((each) => [each.found.text, each]));
   const wanted = new Set<string>();
   const moved = new Map<string, string>();
   for (const { found, text } of asked) {
