@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { declareChart } from './commands/chart.declare.ts';
 import { declareMirror } from './commands/mirror.declare.ts';
 import type { Environment, runJob } from './run.ts';
 
@@ -151,6 +152,17 @@ export async function main(argv: readonly string[], environment: Environment): P
     const run = await import('./run.ts');
     return run.runJob(name, { ...options, insecureHosts: options.insecureHost ?? [] }, work, environment);
   };
+
+  declareChart(
+    job(
+      'chart',
+      'copy the images of an application chart, and leave a values file that names them there',
+      'npx image-replication chart -c ./charts/shop -f values.yaml -p my-company/shop --plan',
+    ),
+    async (options, work) => {
+      status = await start('chart', options, work);
+    },
+  );
 
   try {
     await program.parseAsync([...argv]);

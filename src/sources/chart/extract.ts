@@ -1,0 +1,189 @@
+import type { FoundReference } from '../../charts/discovery/found.ts';
+import { isolateChart } from '../../charts/isolation/isolate.ts';
+import { helmRenders } from '../../charts/overrides/helm-renders.ts';
+import type { RenderValues } from '../../charts/overrides/port.ts';
+import type { Renderer } from '../../charts/render/render-chart.ts';
+import { chartValues } from '../../charts/values/chart-values.ts';
+import { merge, type Values } from '../../charts/values/tree.ts';
+import { ReplicationError } from '../../model/errors.ts';
+import type { ChartIsolation, IsolatedReference } from '../../model/isolation.ts';
+import type { ReadyChart } from './chart-input.ts';
+import type { NamedImage } from './naming.ts';
+import { retarget } from './retarget.ts';
+import type { Renaming } from './retarget-edits.ts';
+
+export interface ExtractRequest {
+  readonly ready: ReadyChart;
+  /** The user's values. */
+  readonly values: Values;
+  /** Host of the target. */
+  readonly registry: string;
+  /** What every target begins with, a slash at its end: `host/prefix/`. */
+  readonly prefix: string;
+  readonly kubeVersion: string;
+  readonly apiVersions: readonly string[];
+  /** Whether a registry has it; rejects when it cannot be asked. */
+  readonly exists: (reference: string) => Promise<boolean>;
+  /** The names that an image of the chart is to have. */
+  readonly nameOf: (reference: string) => Promise<NamedImage>;
+  readonly renderer: Renderer;
+  readonly signal: AbortSignal;
+}
+
+/** An image of the chart, under all names that it needs at the target. */
+export interface ChartImage {
+  /** As the chart writes it. */
+  readonly reference: string;
+  /** What is read, and the names for it. Two when the chart insists on its own tag and another one was asked for. */
+  readonly copies: readonly { readonly source: string; readonly target: string }[];
+  /** Template and line. */
+  readonly place: string;
+}
+
+export interface Extraction {
+  readonly images: readonly ChartImage[];
+  /** Values that point the images at the target; without the user's own. */
+  readonly overrides: Values;
+  /** The chart's values and the user's over them. */
+  readonly effective: Values;
+  /** Names at the target that the chart rendered before: somebody has copied these. */
+  readonly already: readonly string[];
+  /** Every reference, with its name at the target; nothing is proven yet. */
+  readonly isolation: ChartIsolation;
+  /** What helm rendered with the user's values. */
+  readonly rendered: string;
+  readonly render: RenderValues;
+}
+
+/**
+ * Renders a chart with the user's values, finds the images in it, and the values that point them at the target.
+ * @throws ReplicationError `refused` with helm's own words when the chart does not render; `not-found` when it has no images
+ */
+export async function extractImages(request: ExtractRequest): Promise<Extraction> {
+  const { ready, values, registry, prefix, renderer, signal } = request;
+  const { chart, archive } = ready;
+  const render = helmRenders(renderer, renderRequest(request));
+  const first = await render(values, signal);
+  if (first.kind === 'refused')
+    throw new ReplicationError('refused', `helm cannot render chart ${chart.name} ${chart.version}: ${first.why}`, {
+      side: 'source',
+      reference: ready.from,
+      remedy: 'give the values that the chart asks for with --values FILE',
+    });
+  const already = textsOf(first.references, (text) => text.startsWith(prefix));
+  const isolated = await isolateChart({
+    key: chart.name,
+    chart,
+    archive,
+    chartTarget: `${ready.from}/${chart.name}:${chart.version}`,
+    kubeVersion: request.kubeVersion,
+    apiVersions: request.apiVersions,
+    values,
+    declared: {},
+    declaredImages: new Map(already.map((text) => [text, text])),
+    profiles: [],
+    copyConditional: false,
+    prefix,
+    isAllowed: (reference) => reference.startsWith(`${registry}/`),
+    exists: request.exists,
+    renderer,
+    signal,
+  });
+  if (isolated.isolation.references.length === 0)
+    throw new ReplicationError('not-found', `chart ${chart.name} ${chart.version} renders no images`, {
+      side: 'source',
+      reference: ready.from,
+      remedy: 'switch on what you use of the chart with --values FILE',
+    });
+  const effective = chartValues(chart, values);
+  const names = await namesOf(isolated.images, request);
+  const { isolation } = isolated;
+  const retargeted = await retarget({
+    values,
+    overrides: isolated.overrides,
+    effective,
+    prefix,
+    registry,
+    renamings: renamingsOf(isolation.references, names, already),
+    render,
+    signal,
+  });
+  const images = chartImages(isolation.references, names, retargeted.names);
+  return {
+    images,
+    overrides: retargeted.overrides,
+    effective,
+    already,
+    isolation: renamed(isolation, retargeted.names),
+    rendered: first.text,
+    render,
+  };
+}
+
+function renderRequest({ ready, kubeVersion, apiVersions }: ExtractRequest): Parameters<typeof helmRenders>[1] {
+  const releaseName = ready.chart.name.replaceAll('_', '-').toLowerCase();
+  return { chart: ready.archive, releaseName, kubeVersion, apiVersions };
+}
+
+function textsOf(references: readonly FoundReference[], wanted: (text: string) => boolean): readonly string[] {
+  return [...new Set(references.map(({ text }) => text).filter(wanted))].sort();
+}
+
+async function namesOf(
+  images: readonly { readonly reference: string }[],
+  { nameOf }: ExtractRequest,
+): Promise<ReadonlyMap<string, NamedImage>> {
+  const references = [...new Set(images.map(({ reference }) => reference))];
+  return new Map(await Promise.all(references.map(async (each) => [each, await nameOf(each)] as const)));
+}
+
+function renamingsOf(
+  rows: readonly IsolatedReference[],
+  names: ReadonlyMap<string, NamedImage>,
+  already: readonly string[],
+): readonly Renaming[] {
+  return rows.flatMap(({ reference, outcome, target }) => {
+    const name = names.get(reference);
+    if (outcome !== 'repointed' || target === undefined || name === undefined || already.includes(target)) return [];
+    return [{ reference, long: target, short: name.target }];
+  });
+}
+
+/** Each image goes to every name that the chart renders for it; one that no value moves to the name of the path rule. */
+function chartImages(
+  rows: readonly IsolatedReference[],
+  names: ReadonlyMap<string, NamedImage>,
+  rendered: ReadonlyMap<string, string>,
+): readonly ChartImage[] {
+  return [...names].map(([reference, { source, target, also }]) => {
+    const asked = [...rendered].filter(([, original]) => original === reference).map(([name]) => name);
+    const copies = [
+      // With its own tag where the chart does not let it be changed.
+      ...asked.map((name) => ({ source: name === target ? source : reference, target: name })),
+      ...(asked.includes(target) && also.length === 0
+        ? []
+        : [target, ...also].map((each) => ({ source, target: each }))),
+    ];
+    const place = rows.find((row) => row.reference === reference)?.places[0];
+    return {
+      reference,
+      copies: [...new Map(copies.map((copy) => [copy.target, copy])).values()],
+      place: place === undefined ? reference : `${place.template}:${place.line}`,
+    };
+  });
+}
+
+function renamed(isolation: ChartIsolation, names: ReadonlyMap<string, string>): ChartIsolation {
+  const byReference = new Map([...names].map(([name, reference]) => [reference, name]));
+  return {
+    ...isolation,
+    references: isolation.references.map((row) =>
+      row.outcome === 'repointed' ? { ...row, target: byReference.get(row.reference) ?? row.target } : row,
+    ),
+  };
+}
+
+/** All values of the chart with the overrides: what helm keys are looked up in. */
+export function valuesWith({ effective, overrides }: Pick<Extraction, 'effective' | 'overrides'>): Values {
+  return merge(effective, overrides);
+}
