@@ -374,7 +374,7 @@ describeWith(['helm4'], 'charts without declared images', () => {
       [`${world.open.host}/team/agent:v2.3.4`, [`${prefix}${open}/team/agent:v2.3.4`]],
       [`${world.open.host}/team/web:1.2.0`, [`${prefix}${open}/team/web:1.2.0`]],
     ]);
-    expect(plan.images[0]?.origins[0]?.path).toContain('charts.shop: Deployment/shop-shop');
+    expect(plan.images[0]?.origins[0]?.path).toContain('charts.shop: Deployment spec.template');
     expect((await isolation()).references.map(({ proof }) => proof)).toEqual(['none', 'none']);
     expect(world.ecr.repositories()).toEqual([]);
   });

@@ -3,7 +3,7 @@ import type { FetchedChart } from '../charts/fetch.ts';
 import type { SourcePlace, TargetPlace } from '../copy/request.ts';
 import { type Digest, isDigest } from '../model/digest.ts';
 import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
-import type { ChartIsolation } from '../model/isolation.ts';
+import type { ChartIsolation, IsolationPlace } from '../model/isolation.ts';
 import {
   type Lock,
   type LockedChart,
@@ -200,7 +200,7 @@ async function digestAtSource(
 }
 
 function lockIsolation(isolation: ChartIsolation): LockedIsolation {
-  const { profiles, references, conditional, rejected, warnings, holds, problems, derived } = isolation;
+  const { profiles, references, conditional, warnings, holds, problems, derived } = isolation;
   const at = (place: { readonly template: string; readonly line: number; readonly field: string }): string =>
     `${place.template}:${String(place.line).padStart(9, '0')}:${place.field}`;
   return {
@@ -208,7 +208,7 @@ function lockIsolation(isolation: ChartIsolation): LockedIsolation {
     references: sortedBy(
       references.map((each) => ({
         ...each,
-        places: sortedBy(each.places, at),
+        places: sortedBy(each.places.map(withoutName), at),
         profiles: [...each.profiles].sort(),
         controlledBy: [...each.controlledBy].sort(),
       })),
@@ -222,12 +222,16 @@ function lockIsolation(isolation: ChartIsolation): LockedIsolation {
       })),
       (each) => [each.valuePath, ...each.references].join('\n'),
     ),
-    rejected: sortedBy(rejected, (each) => `${each.text}\n${at(each.place)}`),
     warnings: [...new Set(warnings)].sort(),
     holds,
     problems: [...new Set(problems)].sort(),
     derived: [...new Set(derived.map((each) => each.template))].sort(),
   };
+}
+
+/** `Job/default/setup-x7k2p` is `Job`: the name may be one that the chart makes at random. */
+function withoutName(place: IsolationPlace): IsolationPlace {
+  return { ...place, object: place.object.replace(/\/.*$/, '') };
 }
 
 /** Without tag and digest `latest` is meant. */

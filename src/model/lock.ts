@@ -73,12 +73,14 @@ export const LockedImage = z.strictObject({
 });
 export type LockedImage = Readonly<z.infer<typeof LockedImage>>;
 
-/** What is known of a chart's images, without times, costs and rendered texts: those differ from run to run. */
+/**
+ * What is known of a chart's images, without what differs from run to run: times, costs, rendered texts and what of those was
+ * taken for an image and is none. Charts make names of objects at random, too: a place has the object's kind alone.
+ */
 export const LockedIsolation = ChartIsolation.pick({
   profiles: true,
   references: true,
   conditional: true,
-  rejected: true,
   warnings: true,
   holds: true,
   problems: true,

@@ -202,9 +202,12 @@ interface Wish {
   readonly digest?: WantedImage['digest'];
 }
 
-/** The chart's own place in the data files, and where in its render the image is named. */
+/**
+ * The chart's own place in the data files, and where in its render the image is named. Without the object's name, which
+ * charts make at random: same inputs, same plan.
+ */
 function originOf({ origins, key }: PlannedChart, { place }: FoundImage): Origin {
-  const where = `charts.${key}: ${placeText(placeInRender(place))}`;
+  const where = `charts.${key}: ${placeText({ ...placeInRender(place), object: place.object.kind })}`;
   return { ...origins[0], path: where };
 }
 
