@@ -7,7 +7,7 @@ export interface MirrorMetrics {
   /** Whether the file that lies there is the one in force. */
   configuration(valid: boolean): void;
   /** A pass has ended; `bytes` were sent to the target. */
-  passEnded(result: 'ok' | 'failed' | 'stopped', seconds: number, bytes: number): void;
+  passEnded(result: 'ok' | 'failed', seconds: number, bytes: number): void;
   /** What the database says now. */
   state(
     sections: readonly MirrorSection[],
@@ -48,7 +48,7 @@ export async function mirrorMetrics(): Promise<MirrorMetrics> {
     buckets: [1, 5, 15, 60, 300, 900, 3600],
     registers,
   });
-  for (const result of ['ok', 'failed', 'stopped']) passes.inc({ result }, 0);
+  for (const result of ['ok', 'failed']) passes.inc({ result }, 0);
   return {
     configuration: (good) => valid.set(good ? 1 : 0),
     passEnded(result, seconds, written) {

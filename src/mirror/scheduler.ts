@@ -44,16 +44,19 @@ export const pollMs = 15_000;
 export async function runScheduler(ports: SchedulerPorts): Promise<void> {
   const { clock, events, signal, tracking } = ports;
   let current = await load(ports);
+  let states = tracking.sections();
   let announced = false;
   while (!signal.aborted) {
     events.awake();
+    const before = current.file;
     current = await reload(ports, current);
+    if (current.file !== before) states = tracking.sections();
     const { sections } = current.file;
-    const states = tracking.sections();
     const options = { target: ports.target, retryFailed: false };
     const due = dueSections(sections, states, { ...options, now: clock.now() });
     if (due.length > 0) {
       await attempt(ports, due);
+      states = tracking.sections();
       announced = false;
       continue;
     }

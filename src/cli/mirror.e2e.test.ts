@@ -1,0 +1,267 @@
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type ProgramRun, runProgram, startProgram, type Variables } from '../../test/program.ts';
+import { Plan } from '../model/plan.ts';
+import { buildImage } from '../testing/image-builder.ts';
+import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
+
+const account = '123456789012';
+const region = 'eu-central-1';
+const login = { username: 'robot', password: 'mirror-Pa55/word' };
+
+function expectStatus(run: ProgramRun, status: number): void {
+  expect(run.status, run.stdout + run.stderr).toBe(status);
+}
+
+describe('mirror', () => {
+  let hub: RegistryServer;
+  let vault: RegistryServer;
+  let ecr: RegistryServer;
+  let folder: string;
+  let config: string;
+  let env: Variables;
+  beforeAll(async () => {
+    [hub, vault, ecr] = await Promise.all([
+      startRegistryServer({ manners: 'plain' }),
+      startRegistryServer({ manners: 'plain', auth: { kind: 'bearer', ...login } }),
+      startRegistryServer({ manners: 'ecr', accountId: account, region }),
+    ]);
+    for (const tag of ['1.7.0', '1.7.1', '1.8.0', '2.0.0-rc.1'])
+      await hub.putImage('istio/proxyv2', tag, buildImage({ name: `proxyv2-${tag}` }));
+    await hub.putImage('istio/mixer', '1.7.0', buildImage({ name: 'mixer' }));
+    await hub.putImage('tools', 'latest', buildImage({ name: 'tools' }));
+    await vault.putImage('team/app', '3', buildImage({ name: 'app' }));
+  });
+  afterAll(() => Promise.all([hub, vault, ecr].map((server) => server.close())));
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'image-replication-test-'));
+    config = join(folder, 'config.ini');
+    for (const name of ['home/.docker', 'tmp']) await mkdir(join(folder, name), { recursive: true });
+    const auth = Buffer.from(`${login.username}:${login.password}`).toString('base64');
+    await writeFile(join(folder, 'home/.docker/config.json'), JSON.stringify({ auths: { [vault.host]: { auth } } }));
+    env = {
+      PATH: process.env['PATH'],
+      HOME: join(folder, 'home'),
+      TMPDIR: join(folder, 'tmp'),
+      AWS_DEFAULT_REGION: region,
+      AWS_ACCOUNT: account,
+      AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE',
+      AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      AWS_ENDPOINT_URL_ECR: ecr.url,
+      CLOUD: 'AWS',
+      DB_PATH: join(folder, 'db/repository.db'),
+    };
+    for (const server of [hub, vault, ecr]) server.reset();
+    return () => rm(folder, { recursive: true, force: true });
+  });
+
+  /** The document's file, with this machine's registry instead of Docker Hub. */
+  const documented = (more = ''): string => `[DEFAULT]
+refresh = 1w
+
+[aws/proxyv2]
+image = proxyv2
+tag = 1.7.0
+source-repository = ${hub.host}/istio
+project = istio
+
+[aws/mixer]
+image = mixer
+tag = 1.7.0
+source-repository = ${hub.host}/istio
+project = istio
+${more}`;
+
+  const mirror = (args: readonly string[], changes: Variables = {}): Promise<ProgramRun> =>
+    runProgram(['mirror', '--config', config, '--out', join(folder, 'out'), ...args], { ...env, ...changes });
+
+  it("does what the document's file says: project/image in the account's ECR, once until the week is over", async () => {
+    await writeFile(config, documented());
+    const first = await mirror(['--once']);
+    expectStatus(first, 0);
+    expect(first.stdout).toContain('2 of 2 sections are due');
+    expect([ecr.tags('istio/proxyv2'), ecr.tags('istio/mixer')]).toEqual([['1.7.0'], ['1.7.0']]);
+    expect(await ecr.damage()).toEqual([]);
+    for (const server of [hub, ecr]) server.requests.reset();
+    const second = await mirror(['--once']);
+    expectStatus(second, 0);
+    expect(second.stdout).toContain('none of 2 sections is due before 20');
+    expect([hub.requests.entries.length, ecr.requests.entries.length]).toEqual([0, 0]);
+
+    const table = await mirror(['--status']);
+    expectStatus(table, 0);
+    expect(table.stdout).toMatch(/^TARGET +SOURCE +DIGEST +MIRRORED +CHECKED +NEXT +STATE\n/);
+    expect(table.stdout).toContain(`${ecr.hostName}/istio/mixer:1.7.0`);
+    const lines = (await mirror(['--status', '--json'])).stdout.trim().split('\n');
+    expect(lines.map((line): unknown => JSON.parse(line))).toMatchObject([
+      { section: 'aws/mixer', source: `${hub.host}/istio/mixer:1.7.0`, failures: 0 },
+      { digest: hub.manifest('istio/proxyv2', '1.7.0')?.descriptor.digest },
+    ]);
+    expect([hub.requests.entries.length, ecr.requests.entries.length]).toEqual([0, 0]);
+  });
+
+  it('follows what is due: a moved tag, a new section, what failed before', async () => {
+    await writeFile(config, documented(`[none]\nimage = none\nregistry = ${hub.host}\n`).replace('1w', '1s'));
+    const first = await mirror(['--once']);
+    expectStatus(first, 1);
+    expect(first.stdout).toContain('none:latest');
+    expect(ecr.tags('istio/mixer')).toContain('1.7.0');
+    await hub.putImage('none', 'latest', buildImage({ name: 'now-there' }));
+    await hub.putImage('istio/mixer', '1.7.0', buildImage({ name: 'mixer-again' }));
+    await writeFile(config, documented(`[none]\nimage = none\nregistry = ${hub.host}\n`).replace('1w', '0'));
+    // Their interval was one second, and is never now: only what failed is due.
+    const second = await mirror(['--once']);
+    expectStatus(second, 0);
+    expect(second.stdout).toContain('1 of 3 sections are due');
+    expect(ecr.tags('none')).toEqual(['latest']);
+    await sleep(1_200);
+    await writeFile(config, documented().replace('1w', '1s'));
+    expectStatus(await mirror(['--once']), 0);
+    expect(ecr.manifest('istio/mixer', '1.7.0')?.descriptor.digest).toBe(
+      hub.manifest('istio/mixer', '1.7.0')?.descriptor.digest,
+    );
+    expect((await mirror(['--status'])).stdout).not.toContain('none:latest');
+  });
+
+  it('takes newest versions, platforms, a source that wants a login, and any registry as target', async () => {
+    const target = await startRegistryServer({ manners: 'plain', auth: { kind: 'basic', ...login } });
+    try {
+      const auth = Buffer.from(`${login.username}:${login.password}`).toString('base64');
+      const auths = { [vault.host]: { auth }, [target.host]: { auth } };
+      await writeFile(join(folder, 'home/.docker/config.json'), JSON.stringify({ auths }));
+      await writeFile(
+        config.replace('.ini', '.yaml'),
+        `mesh/proxy: {image: proxyv2, source-repository: istio, registry: '${hub.host}', semver: ^1.7, keep: 2}
+team/app: {image: app, source-repository: ${vault.host}/team, tag: 3, platforms: [linux/arm64]}
+tools: {image: tools, registry: '${hub.host}'}
+`,
+      );
+      config = config.replace('.ini', '.yaml');
+      const noRegion = { CLOUD: 'GKE', AWS_DEFAULT_REGION: undefined, AWS_ACCOUNT: undefined };
+      const run = await mirror(['--once', '--target', `${target.host}/cache`], noRegion);
+      expectStatus(run, 0);
+      expect([...target.tags('cache/mesh/proxy')].sort()).toEqual(['1.7.1', '1.8.0']);
+      expect([target.tags('cache/team/app'), target.tags('cache/tools')]).toEqual([['3'], ['latest']]);
+      expect(await target.damage()).toEqual([]);
+      expect(target.manifest('cache/team/app', '3')?.descriptor.digest).not.toBe(
+        vault.manifest('team/app', '3')?.descriptor.digest,
+      );
+      expect(run.stdout).not.toContain(login.password);
+      const database = await readFile(env['DB_PATH'] ?? '');
+      expect(database.includes(login.password)).toBe(false);
+      // Elsewhere everything is to be done anew.
+      const layout = join(folder, 'layout');
+      expect((await mirror(['--once', '--target', `oci-layout:${layout}`])).stdout).toContain(
+        '3 of 3 sections are due',
+      );
+      expect(await readFile(join(layout, 'index.json'), 'utf8')).toContain('mesh/proxy:1.8.0');
+    } finally {
+      await target.close();
+    }
+  });
+
+  it('plans without copying', async () => {
+    await writeFile(
+      config,
+      documented('[p]\nimage=proxyv2\nproject=p\ntag=2.0.0-rc.1\nsource-repository=' + `${hub.host}/istio`),
+    );
+    const run = await mirror(['--plan']);
+    expectStatus(run, 0);
+    expect(run.stdout).toContain(`${hub.host}/istio/mixer:1.7.0 -> ${ecr.hostName}/istio/mixer:1.7.0, due`);
+    const plan = Plan.parse(JSON.parse(await readFile(join(folder, 'out/plan.json'), 'utf8')));
+    expect(plan.images.map(({ targets }) => targets)).toEqual([
+      [`${ecr.hostName}/istio/mixer:1.7.0`],
+      [`${ecr.hostName}/istio/proxyv2:1.7.0`],
+      [`${ecr.hostName}/p/proxyv2:2.0.0-rc.1`],
+    ]);
+    expect(ecr.count('manifest-put') + ecr.count('upload-start')).toBe(0);
+  });
+
+  it('tells what is wrong with file, environment and target before it asks anybody', async () => {
+    await writeFile(config, '[DEFAULT]\nrefresh = 1y\n[ab]\nimagee = x\n');
+    const bad = await mirror(['--once']);
+    expectStatus(bad, 2);
+    expect(bad.stdout).toContain(`${config}:2: "refresh" of [DEFAULT] "1y" is no interval`);
+    expect(bad.stdout).toContain(`${config}:4: unknown key "imagee" in [ab]`);
+    const served = await mirror(['--port', '0']);
+    expectStatus(served, 2);
+    expect(served.stderr).toContain('unknown key "imagee"');
+    await writeFile(config, documented());
+    const cases: readonly (readonly [Variables, string])[] = [
+      [{ CLOUD: 'IBM' }, 'CLOUD is "IBM"'],
+      [{ CLOUD: 'AZURE' }, 'pass --target NAME.azurecr.io'],
+      [{ AWS_DEFAULT_REGION: undefined }, 'the AWS region is not known'],
+      [{ AWS_ACCOUNT: 'me' }, 'AWS_ACCOUNT is "me"'],
+    ];
+    for (const [changes, text] of cases) {
+      const run = await mirror(['--once'], changes);
+      expectStatus(run, 2);
+      expect(run.stdout).toContain(text);
+    }
+    expectStatus(await mirror(['--once', '--port', 'x']), 2);
+    expect(hub.requests.entries.length + ecr.requests.entries.length).toBe(0);
+  });
+
+  it("moves the original's database aside", async () => {
+    await writeFile(config, documented());
+    await mkdir(join(folder, 'db'));
+    await writeFile(join(folder, 'db/repository.db'), 'istio/proxyv2:1.7.0\n');
+    const run = await mirror(['--once']);
+    expectStatus(run, 0);
+    expect(run.stdout).toContain('repository.db.before now');
+    expect((await mirror(['--status'])).stdout).toContain('istio/proxyv2:1.7.0');
+  });
+
+  it('serves: mirrors on its own, answers probes, takes a changed file, ends on SIGTERM', async () => {
+    await writeFile(config, documented().replace('1w', '1s'));
+    const port = await freePort();
+    const args = ['mirror', '--config', config, '--out', join(folder, 'out'), '--port', String(port), '--json'];
+    const program = startProgram(args, env);
+    try {
+      await until(() => ecr.tags('istio/mixer').includes('1.7.0'));
+      await hub.putImage('istio/mixer', '1.7.0', buildImage({ name: 'mixer-moved' }));
+      const moved = hub.manifest('istio/mixer', '1.7.0')?.descriptor.digest;
+      await until(() => ecr.manifest('istio/mixer', '1.7.0')?.descriptor.digest === moved);
+      const health = await fetch(`http://127.0.0.1:${port}/healthz`);
+      expect(health.status).toBe(200);
+      const metrics = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      await until(async () => /image_replication_mirror_passes_total\{result="ok"\} [1-9]/.test(await metrics()));
+      await writeFile(
+        `${config}.new`,
+        documented(`[tools]\nimage = tools\nregistry = ${hub.host}\n`).replace('1w', '1s'),
+      );
+      await rename(`${config}.new`, config);
+      await until(() => ecr.repositories().includes('tools'));
+    } finally {
+      program.process.kill('SIGTERM');
+    }
+    const run = await program.ended;
+    expectStatus(run, 0);
+    const messages = run.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { message?: string });
+    expect(messages.at(-1)?.message).toBe('stopped in good order');
+    expect(messages.map(({ message }) => message)).toContain(`${config}: 3 sections`);
+  });
+});
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await sleep(50);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
