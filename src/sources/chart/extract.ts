@@ -142,10 +142,10 @@ function renamingsOf(
   names: ReadonlyMap<string, NamedImage>,
   already: readonly string[],
 ): readonly Renaming[] {
-  return rows.flatMap(({ reference, outcome, target }) => {
+  return rows.flatMap(({ reference, outcome, target, controlledBy }) => {
     const name = names.get(reference);
     if (outcome !== 'repointed' || target === undefined || name === undefined || already.includes(target)) return [];
-    return [{ reference, long: target, short: name.target }];
+    return [{ reference, long: target, short: name.target, by: controlledBy }];
   });
 }
 

@@ -20,6 +20,8 @@ export interface Renaming {
   readonly long: string;
   /** The name by the path rule, with the tag that is wanted. */
   readonly short: string;
+  /** Paths of the values that give the long name, as text. */
+  readonly by: readonly string[];
 }
 
 /** Values that rename some references together, as one value moves them all. The ways are tried in order. */
@@ -48,7 +50,7 @@ export function editsFor(input: EditInput): readonly Edit[] {
   const root = input.prefix.replace(/\/$/, '');
   const setters = [...leaves(input.overrides)].filter(({ text }) => text.includes(root));
   return setters.flatMap((setter) => {
-    const own = input.renamings.filter(({ long }) => setter.text.includes(long) || long.startsWith(setter.text));
+    const own = input.renamings.filter(({ by }) => by.includes(formatPath(setter.path)));
     if (own.length === 0) return [];
     const ways = own.some(({ long }) => setter.text.includes(long))
       ? embedded(setter, own, input)
