@@ -1,6 +1,9 @@
+import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { declareChart } from './commands/chart.declare.ts';
 import { declareMirror } from './commands/mirror.declare.ts';
+import { declareEcr } from './commands/ecr.declare.ts';
+import { declareStatus } from './commands/status.declare.ts';
 import type { Environment, runJob } from './run.ts';
 
 interface CommonOptions {
@@ -82,6 +85,27 @@ export async function main(argv: readonly string[], environment: Environment): P
       const { runImages } = await import('./commands/images.ts');
       status = await start('images', options, (session) => runImages(session, options));
     });
+
+  const ecr = job(
+    'ecr',
+    'bring an ECR registry up to date with another one (account, region, partition), or with listed images',
+    'npx image-replication ecr --src-region eu-west-1 --dest-account 123456789012 --dest-credential drh-credentials --dest-region cn-northwest-1',
+  );
+  declareEcr(ecr, async (options) => {
+    const { runEcr } = await import('./commands/ecr.ts');
+    status = await start('ecr', options, (session) => runEcr(session, options));
+  });
+  const state = job(
+    'status',
+    'show the status of each image that `ecr` has replicated',
+    'npx image-replication status --store sqlite:out/status.db --state failed',
+  );
+  declareStatus(state, async (options) => {
+    const { runStatus } = await import('./commands/status.ts');
+    // The record of the run that the status is about stays.
+    const out = join(options.out, 'status');
+    status = await start('status', { ...options, out }, (session) => runStatus(session, options));
+  });
 
   job(
     'verify',

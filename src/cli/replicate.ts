@@ -130,7 +130,7 @@ function summary(done: readonly Done[], mismatches: readonly Mismatch[], runs: r
   };
 }
 
-function addTotals(a: Totals, b: Totals): Totals {
+export function addTotals(a: Totals, b: Totals): Totals {
   return {
     bytesRead: a.bytesRead + b.bytesRead,
     bytesWritten: a.bytesWritten + b.bytesWritten,

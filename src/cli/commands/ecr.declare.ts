@@ -1,0 +1,62 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { EcrOptions } from '../ecr/settings.ts';
+
+/** The options of `ecr`, which are the parameters of the data replication hub's ECR plugin in this program's words. */
+export function declareEcr(command: Command, run: (options: EcrOptions) => Promise<void>): void {
+  const concurrency = command.options.find(({ long }) => long === '--concurrency');
+  if (concurrency !== undefined) {
+    concurrency.description = 'blobs moved at the same time';
+    concurrency.default(10);
+  }
+  command
+    .addOption(new Option('--source-type <type>', 'Amazon_ECR, Public or Private').default('Amazon_ECR'))
+    .option('--src-region <region>', 'region of the source registry (Amazon_ECR only, required there)')
+    .option('--src-account <id>', 'account of the source registry (default: the current one)')
+    .addOption(new Option('--src-list <what>', 'ALL or SELECTED images').default('ALL'))
+    .option(
+      '--src-image-list <list>',
+      'images for SELECTED: repository:tag,repository,repository:ALL_TAGS,repository@digest (without tag: latest)',
+    )
+    .option('--src-image-parameter <name>', 'SSM parameter that holds this list')
+    .option(
+      '--src-credential <name>',
+      'SSM SecureString {"access_key_id", "secret_access_key"} for the source (default for another account: drh-credentials)',
+    )
+    .option('--src-role <arn>', 'role to assume for the source')
+    .option('--dest-region <region>', 'region of the destination registry')
+    .option('--dest-account <id>', 'account of the destination registry (default: the current one)')
+    .option(
+      '--dest-credential <name>',
+      'SSM SecureString for the destination (default for another account: drh-credentials)',
+    )
+    .option('--dest-role <arn>', 'role to assume for the destination')
+    .option('--dest-prefix <prefix>', 'what repositories at the destination begin with (default: nothing)')
+    .option('--target <target>', 'oci-layout:DIR instead of a destination registry')
+    .addOption(
+      new Option(
+        '--once',
+        'hand every image to the copier, and have the destination prove that all of it is there',
+      ).conflicts('incremental'),
+    )
+    .option('--incremental', 'compare both registries and copy what is new or moved (the default)')
+    .addOption(new Option('--tries <n>', 'how often an image is tried').argParser(positive).default(3))
+    .option('--prune', 'delete at the destination what was deleted at the source, after showing it and asking')
+    .option('--yes', 'do not ask')
+    .option('--with-settings', "carry the repositories' settings along: immutability, scanning, lifecycle policy, tags")
+    .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')
+    .option(
+      '--status-store <place>',
+      'where the status of each image is kept: sqlite:FILE or dynamodb:TABLE (default: sqlite:OUT/status.db)',
+    )
+    .option('--create-table', 'create the DynamoDB table when there is none')
+    .option('--alarm-email <address>', 'who gets a message when something failed; the subscription must be confirmed')
+    .option('--alarm-topic <arn>', 'SNS topic that gets a message when something failed')
+    .option('--plan', 'say what would be copied, with bytes and requests; copy nothing')
+    .action(run);
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError('expected a whole number above 0');
+}

@@ -1,0 +1,291 @@
+import { resolve } from 'node:path';
+import pLimit from 'p-limit';
+import { carrySettings } from '../../aws/carry-settings.ts';
+import { readParameter, registryLogin } from '../../aws/parameters.ts';
+import { type CopyRequest, placeName } from '../../copy/request.ts';
+import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
+import { isDigest } from '../../model/digest.ts';
+import { ReplicationError, toReplicationError } from '../../model/errors.ts';
+import { planVersion } from '../../model/plan.ts';
+import { locate, parseReference } from '../../model/reference.ts';
+import { type Failure, failureOf } from '../../model/result.ts';
+import type { ReadStore } from '../../model/store.ts';
+import { jsonText, writeFiles } from '../../publish/files.ts';
+import { registryStore } from '../../registry/store.ts';
+import { counted, shortened } from '../../report/format.ts';
+import { parseSelection, type SelectedImage } from '../../sources/ecr/selection.ts';
+import { dockerCredentials } from '../docker-credentials.ts';
+import { lazyEcr } from '../lazy-ecr.ts';
+import { estimateCopy, estimateLines } from '../plan-estimate.ts';
+import { platformTexts } from '../platform-text.ts';
+import type { JobResult, Session } from '../session.ts';
+import { layoutHost } from '../target.ts';
+import { deletionLines, deletionStatuses, prune } from './deletions.ts';
+import { type EcrSides, ecrWork } from './ecr-work.ts';
+import { openStatus } from './open-status.ts';
+import { registryWork } from './registry-work.ts';
+import type { Chosen, EcrSettings } from './settings.ts';
+import { openEcrDestination, openEcrSource, sourceTag, type Surroundings } from './sides.ts';
+import { statusRecorder } from './status-recorder.ts';
+import { replicateWithTries } from './tries.ts';
+import type { EcrWork } from './work.ts';
+
+export interface Asking {
+  /** Asked before anything is deleted; without it that is not asked. */
+  readonly confirm: ((count: number) => Promise<boolean>) | undefined;
+}
+
+/** Lines of a long list that are printed. */
+const mostLines = 200;
+
+interface Opened {
+  readonly work: EcrWork;
+  readonly destination: EcrSides['destination'];
+  /** Host of the source registry; absent where there are several. */
+  readonly source: EcrSides['source'] | undefined;
+  close(): Promise<void>;
+}
+
+/** Compares, copies with several tries, keeps the status, and prunes: the ECR job without its alarm. */
+export async function replicateRegistry(
+  around: Surroundings,
+  settings: EcrSettings,
+  asking: Asking,
+): Promise<JobResult> {
+  const { session } = around;
+  session.reporter.emit({ type: 'phase', phase: 'compare' });
+  const opened = await open(around, settings);
+  try {
+    announce(session, opened);
+    const files = await writeFiles(resolve(settings.out), { 'plan.json': jsonText(planOf(opened.work)) });
+    const result = settings.plan ? await planned(session, opened) : await replicated(around, settings, asking, opened);
+    return { ...result, files: [...files, ...(result.files ?? [])] };
+  } finally {
+    await opened.close();
+  }
+}
+
+async function open(around: Surroundings, settings: EcrSettings): Promise<Opened> {
+  const { session } = around;
+  const selected = await selection(around, settings.chosen, settings.source.type);
+  if (settings.source.type === 'Amazon_ECR') {
+    const source = await openEcrSource(around, settings.source.place);
+    const destination = await openDestination(around, settings, source.host);
+    const work = await ecrWork({ source, destination }, settings, selected, session.signal);
+    return { work, destination, source, close: () => Promise.resolve() };
+  }
+  const ecr = lazyEcr(session, undefined);
+  const login = settings.source.type === 'Private' ? settings.source.login : undefined;
+  const own = login === undefined ? [] : [await parameterLogin(around, login, selected ?? [])];
+  const credentials = firstCredential([...own, ecr.credentials, dockerCredentials(session)]);
+  const stores = new Map<string, ReadStore>();
+  const storeOf = (host: string): ReadStore => {
+    const store = stores.get(host) ?? registryStore(session.transport, host, { credentials });
+    stores.set(host, store);
+    return store;
+  };
+  const destination = await openDestination(around, settings, undefined);
+  const work = await registryWork(selected ?? [], storeOf, destination, settings, session.signal);
+  return { work, destination, source: undefined, close: () => ecr.close() };
+}
+
+async function openDestination(
+  around: Surroundings,
+  { destination }: EcrSettings,
+  filledFrom: string | undefined,
+): Promise<EcrSides['destination']> {
+  if ('layout' in destination) {
+    const { openOciLayout } = await import('../../layout/oci-layout.ts');
+    return { host: layoutHost, store: await openOciLayout(destination.layout), ecr: undefined };
+  }
+  const ecr = await openEcrDestination(around, destination, filledFrom);
+  return { host: ecr.host, store: ecr.store, ecr };
+}
+
+async function selection(
+  { home, session }: Surroundings,
+  chosen: Chosen,
+  type: EcrSettings['source']['type'],
+): Promise<readonly SelectedImage[] | undefined> {
+  const hosts = type === 'Amazon_ECR' ? 'none' : 'allowed';
+  switch (chosen.kind) {
+    case 'all':
+      return undefined;
+    case 'list':
+      return parseSelection(chosen.text, '--src-image-list', hosts);
+    case 'parameter': {
+      const text = await readParameter(home, chosen.name, session.signal);
+      return parseSelection(text, `the parameter ${chosen.name}`, hosts);
+    }
+  }
+}
+
+/** A login is for one registry; sent to the others of a list it would be given away. */
+async function parameterLogin(
+  { home, session }: Surroundings,
+  name: string,
+  selected: readonly SelectedImage[],
+): Promise<CredentialSource> {
+  const [host, ...others] = new Set(selected.map((image) => locate(parseReference(image.name)).registry));
+  if (others.length > 0)
+    throw new ReplicationError(
+      'usage',
+      `--src-credential is for one registry, and the list names ${host ?? ''}, ${others.join(', ')}`,
+      {
+        remedy: 'replicate one private registry in a run, or log in to them with `docker login`',
+      },
+    );
+  const login = await registryLogin(home, name, session.signal);
+  return {
+    credentialFor: (asked) => Promise.resolve(asked === host ? { kind: 'basic', ...login } : undefined),
+  };
+}
+
+function announce(session: Session, { work, destination }: Opened): void {
+  const { reporter } = session;
+  const sources = [...work.copy, ...work.unchanged].map(({ source }) => source.store.name);
+  reporter.emit({ type: 'run-started', job: 'ecr', target: destination.host });
+  reporter.emit({
+    type: 'planned',
+    images: work.copy.length,
+    charts: 0,
+    targets: work.copy.length,
+    sources: [...new Set(sources)].sort(),
+  });
+  const info = (message: string, level: 'info' | 'warning' = 'info'): void =>
+    reporter.emit({ type: 'notice', level, message });
+  if (work.unchanged.length > 0) info(`${counted(work.unchanged.length, 'image')} the same on both sides`);
+  const gone = deletionLines(work.deleted);
+  if (gone.length > 0)
+    info(
+      [`deleted at the source, and at the destination still: ${gone.length}`, ...shortened(gone, mostLines)].join('\n'),
+      'warning',
+    );
+}
+
+function planOf(work: EcrWork) {
+  const images = work.copy.map(({ artifact, source, targets, platforms }) => ({
+    kind: 'image' as const,
+    source: artifact,
+    ...(isDigest(source.reference) ? { digest: source.reference } : {}),
+    platforms: platformTexts(platforms),
+    targets: targets.map(placeName),
+    origins: [],
+  }));
+  return { version: planVersion, job: 'ecr', images, charts: [] };
+}
+
+async function planned(session: Session, { work }: Opened): Promise<JobResult> {
+  const lines = work.copy.map((request) => `${request.artifact} -> ${request.targets.map(placeName).join(', ')}`);
+  const estimate = await estimateCopy(work.copy, session.signal);
+  for (const message of [...shortened(lines, mostLines), ...estimateLines(estimate)])
+    session.reporter.emit({ type: 'notice', level: 'info', message });
+  return { failures: [...work.failures, ...estimate.failures], totals: undefined };
+}
+
+async function replicated(
+  around: Surroundings,
+  settings: EcrSettings,
+  { confirm }: Asking,
+  { work, destination, source }: Opened,
+): Promise<JobResult> {
+  const { session, home } = around;
+  const now = (): Date => new Date();
+  const store = await openStatus(settings.store, {
+    aws: () => home,
+    readOnly: false,
+    createTable: settings.createTable,
+    signal: session.signal,
+  });
+  try {
+    const recorder = await statusRecorder(store, now, session.signal);
+    await recorder.begin(work.copy);
+    const when = now().toISOString();
+    recorder.note(work.unchanged.map((request) => unchangedStatus(request, when)));
+    const sourceHost = source?.host ?? '';
+    recorder.note(deletionStatuses(work.deleted, destination.host, sourceHost, 'deleted-at-source', when));
+    const carried = settings.withSettings ? await carry(session, { work, destination, source }) : [];
+    const copied = await replicateWithTries(session, work.copy, {
+      tries: settings.tries,
+      verify: settings.once,
+      onTry: (outcome, attempt) => recorder.finished(outcome, attempt),
+    });
+    for (const message of copied.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
+    const failures: Failure[] = [...work.failures, ...carried, ...copied.failures];
+    if (settings.prune && work.deleted.length > 0 && destination.ecr !== undefined) {
+      const pruned = await pruneIfWanted(session, failures, confirm, work, destination.ecr);
+      failures.push(...(pruned ?? []));
+      if (pruned?.length === 0)
+        recorder.note(deletionStatuses(work.deleted, destination.host, sourceHost, 'pruned', now().toISOString()));
+    }
+    failures.push(...(await recorder.end()));
+    return { failures, totals: copied.totals };
+  } finally {
+    await store.close();
+  }
+}
+
+/** @returns what could not be deleted; `undefined` when nothing was to be */
+async function pruneIfWanted(
+  session: Session,
+  failures: readonly Failure[],
+  confirm: Asking['confirm'],
+  { deleted }: EcrWork,
+  ecr: NonNullable<EcrSides['destination']['ecr']>,
+): Promise<readonly Failure[] | undefined> {
+  const skip = (message: string): undefined => {
+    session.reporter.emit({ type: 'notice', level: 'warning', message });
+    return undefined;
+  };
+  if (failures.length > 0 || session.admission.aborted) {
+    skip('nothing was pruned: something has failed before');
+    return;
+  }
+  if (confirm !== undefined && !(await confirm(deletionLines(deleted).length))) {
+    skip('nothing was pruned');
+    return;
+  }
+  session.reporter.emit({ type: 'phase', phase: 'prune' });
+  return prune(session, ecr, deleted);
+}
+
+/** Repositories whose settings are compared at the same time. */
+const settingsAtOnce = 4;
+
+async function carry(
+  { reporter, signal }: Session,
+  { work, destination, source }: Pick<Opened, 'work' | 'destination' | 'source'>,
+): Promise<readonly Failure[]> {
+  const { ecr } = destination;
+  if (ecr === undefined || source === undefined) return [];
+  reporter.emit({ type: 'phase', phase: 'settings' });
+  const limit = pLimit(settingsAtOnce);
+  const [from, to] = [source, ecr].map(({ aws, registryId }) => ({ ecr: () => aws.ecr(), registryId }));
+  if (from === undefined || to === undefined) return [];
+  const carried = work.repositories.map((pair) =>
+    limit(async (): Promise<readonly Failure[]> => {
+      try {
+        const own = { [sourceTag]: source.host };
+        const differences = await carrySettings(from, pair.source, to, pair.target, own, signal);
+        for (const message of differences) reporter.emit({ type: 'notice', level: 'info', message });
+        return [];
+      } catch (error) {
+        return [failureOf(`settings of ${pair.target}`, toReplicationError(error, { side: 'target', host: ecr.host }))];
+      }
+    }),
+  );
+  return (await Promise.all(carried)).flat();
+}
+
+function unchangedStatus({ artifact, source, targets: [place] }: CopyRequest, when: string) {
+  return {
+    target: place === undefined ? artifact : placeName(place),
+    source: artifact,
+    digest: source.reference,
+    state: 'unchanged' as const,
+    tries: 0,
+    started: when,
+    finished: when,
+    error: null,
+  };
+}

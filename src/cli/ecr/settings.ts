@@ -1,0 +1,236 @@
+import { join } from 'node:path';
+import { ReplicationError, ReplicationErrors } from '../../model/errors.ts';
+import { parsePlatform, type Platform } from '../../model/platform.ts';
+import { checkPrefix } from '../../sources/ecr/target-repository.ts';
+import { parseStatusLocation, type StatusLocation } from '../../status/status-location.ts';
+import { splitList } from '../environment.ts';
+
+/** The command line as it was written. */
+export interface EcrOptions {
+  readonly out: string;
+  readonly sourceType?: string;
+  readonly srcRegion?: string;
+  readonly srcAccount?: string;
+  readonly srcList?: string;
+  readonly srcImageList?: string;
+  readonly srcImageParameter?: string;
+  readonly srcCredential?: string;
+  readonly srcRole?: string;
+  readonly destRegion?: string;
+  readonly destAccount?: string;
+  readonly destCredential?: string;
+  readonly destRole?: string;
+  readonly destPrefix?: string;
+  readonly target?: string;
+  readonly once?: boolean;
+  readonly tries?: number;
+  readonly concurrency?: number;
+  readonly prune?: boolean;
+  readonly yes?: boolean;
+  readonly withSettings?: boolean;
+  readonly platforms?: string;
+  readonly statusStore?: string;
+  readonly createTable?: boolean;
+  readonly alarmEmail?: string;
+  readonly alarmTopic?: string;
+  readonly plan?: boolean;
+}
+
+/** Whose credentials are used for a registry. `default`: those of the program, or the parameter drh-credentials for another account. */
+export type Access =
+  | { readonly kind: 'default' }
+  | { readonly kind: 'parameter'; readonly name: string }
+  | { readonly kind: 'role'; readonly arn: string };
+
+/** An account's registry. */
+export interface EcrPlace {
+  readonly region: string;
+  /** `undefined`: the account of the credentials. */
+  readonly account: string | undefined;
+  readonly access: Access;
+}
+
+/** Images that are replicated: all of the registry, or a list, written out or kept in a parameter. */
+export type Chosen =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'list'; readonly text: string }
+  | { readonly kind: 'parameter'; readonly name: string };
+
+export interface EcrSettings {
+  readonly source:
+    | { readonly type: 'Amazon_ECR'; readonly place: EcrPlace }
+    | { readonly type: 'Public' }
+    /** `login`: parameter with username and password for the one registry of the list. */
+    | { readonly type: 'Private'; readonly login: string | undefined };
+  readonly chosen: Chosen;
+  readonly destination: EcrPlace | { readonly layout: string };
+  readonly prefix: string;
+  readonly once: boolean;
+  readonly tries: number;
+  readonly prune: boolean;
+  readonly yes: boolean;
+  readonly withSettings: boolean;
+  readonly platforms: 'all' | readonly Platform[];
+  readonly store: StatusLocation;
+  readonly createTable: boolean;
+  readonly alarm: { readonly email: string | undefined; readonly topic: string | undefined };
+  readonly plan: boolean;
+  readonly out: string;
+  /** Options that were given and change nothing, with the reason. */
+  readonly ignored: readonly string[];
+}
+
+const sourceTypes = ['Amazon_ECR', 'Public', 'Private'] as const;
+const lists = ['ALL', 'SELECTED'] as const;
+const defaultTries = 3;
+
+/** Checks the options against each other. @throws ReplicationErrors `usage` with everything that is wrong */
+export function ecrSettings(options: EcrOptions): EcrSettings {
+  const problems: ReplicationError[] = [];
+  const attempt = <T>(work: () => T, otherwise: T): T => {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof ReplicationError)) throw error;
+      problems.push(error);
+      return otherwise;
+    }
+  };
+  const type = attempt(() => oneOf('--source-type', sourceTypes, options.sourceType), 'Amazon_ECR');
+  const list = attempt(() => oneOf('--src-list', lists, options.srcList), 'ALL');
+  const settings: EcrSettings = {
+    source: attempt(() => sourceOf(type, options), { type: 'Public' }),
+    chosen: attempt(() => chosenOf(type, list, options), { kind: 'all' }),
+    destination: attempt(() => destinationOf(options), { layout: '' }),
+    prefix: options.destPrefix ?? '',
+    once: options.once === true,
+    tries: options.tries ?? defaultTries,
+    prune: options.prune === true,
+    yes: options.yes === true,
+    withSettings: options.withSettings === true,
+    platforms: attempt(
+      () => (options.platforms === undefined ? 'all' : splitList(options.platforms).map(parsePlatform)),
+      'all',
+    ),
+    store: attempt(() => parseStatusLocation(options.statusStore ?? `sqlite:${join(options.out, 'status.db')}`), {
+      kind: 'sqlite',
+      path: '',
+    }),
+    createTable: options.createTable === true,
+    alarm: attempt(() => alarmOf(options), { email: undefined, topic: undefined }),
+    plan: options.plan === true,
+    out: options.out,
+    ignored: ignoredOptions(type, list, options),
+  };
+  if (settings.prefix !== '') attempt(() => checkPrefix(settings.prefix), undefined);
+  for (const [given, name] of [
+    [settings.prune, '--prune'],
+    [settings.withSettings, '--with-settings'],
+  ] as const)
+    if (given && (type !== 'Amazon_ECR' || 'layout' in settings.destination))
+      problems.push(usage(`${name} needs a registry of Amazon ECR on both sides`, `leave ${name} out`));
+  if (problems.length > 0) throw new ReplicationErrors(problems);
+  return settings;
+}
+
+function sourceOf(type: (typeof sourceTypes)[number], options: EcrOptions): EcrSettings['source'] {
+  if (type === 'Public') return { type };
+  if (type === 'Private') return { type, login: options.srcCredential };
+  if (options.srcRegion === undefined)
+    throw usage('--src-region is missing', 'name the region of the source registry, or another --source-type');
+  const { srcRegion: region, srcAccount: account } = options;
+  return {
+    type,
+    place: {
+      region: regionOf('--src-region', region),
+      account: accountOf('--src-account', account),
+      access: accessOf('src', options.srcCredential, options.srcRole),
+    },
+  };
+}
+
+function destinationOf(options: EcrOptions): EcrSettings['destination'] {
+  if (options.target !== undefined) {
+    const layout = /^oci-layout:(.+)$/.exec(options.target)?.[1];
+    if (layout !== undefined) return { layout };
+    throw usage(
+      `--target ${options.target} is no oci-layout:DIR`,
+      'name a registry by --dest-region and --dest-account',
+    );
+  }
+  if (options.destRegion === undefined)
+    throw usage('--dest-region is missing', 'name the region of the destination registry');
+  const { destRegion: region, destAccount: account } = options;
+  return {
+    region: regionOf('--dest-region', region),
+    account: accountOf('--dest-account', account),
+    access: accessOf('dest', options.destCredential, options.destRole),
+  };
+}
+
+function chosenOf(type: string, list: (typeof lists)[number], options: EcrOptions): Chosen {
+  if (list === 'ALL') {
+    if (type === 'Amazon_ECR') return { kind: 'all' };
+    throw usage(`--src-list ALL cannot be had from a ${type} source`, 'pass --src-list SELECTED with --src-image-list');
+  }
+  const { srcImageList: text, srcImageParameter: name } = options;
+  if (text !== undefined && name !== undefined)
+    throw usage('--src-image-list and --src-image-parameter are both given', 'pass one of them');
+  if (text !== undefined) return { kind: 'list', text };
+  if (name !== undefined) return { kind: 'parameter', name };
+  throw usage('--src-list SELECTED names no images', 'pass --src-image-list or --src-image-parameter');
+}
+
+function accessOf(side: 'src' | 'dest', parameter: string | undefined, role: string | undefined): Access {
+  if (parameter !== undefined && role !== undefined)
+    throw usage(`--${side}-credential and --${side}-role are both given`, 'pass one of them');
+  if (parameter !== undefined) return { kind: 'parameter', name: parameter };
+  if (role === undefined) return { kind: 'default' };
+  if (/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/.test(role)) return { kind: 'role', arn: role };
+  throw usage(`--${side}-role ${role} is no role`, 'write its ARN: arn:aws:iam::123456789012:role/NAME');
+}
+
+function alarmOf({ alarmEmail: email, alarmTopic: topic }: EcrOptions): EcrSettings['alarm'] {
+  if (email !== undefined && !/^[^\s@]+@[^\s@]+$/.test(email))
+    throw usage(`--alarm-email ${email} is no address`, 'write name@example.com');
+  if (topic !== undefined && !/^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+$/.test(topic))
+    throw usage(`--alarm-topic ${topic} is no topic`, 'write its ARN: arn:aws:sns:eu-west-1:123456789012:NAME');
+  return { email, topic };
+}
+
+function ignoredOptions(type: string, list: string, options: EcrOptions): readonly string[] {
+  const given = (names: Readonly<Record<string, string | undefined>>): readonly string[] =>
+    Object.entries(names).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  const { srcImageList, srcImageParameter, srcRegion, srcAccount, srcRole, srcCredential } = options;
+  const lists =
+    list === 'ALL' ? given({ '--src-image-list': srcImageList, '--src-image-parameter': srcImageParameter }) : [];
+  const registry =
+    type === 'Amazon_ECR'
+      ? []
+      : given({ '--src-region': srcRegion, '--src-account': srcAccount, '--src-role': srcRole });
+  const credential = type === 'Public' ? given({ '--src-credential': srcCredential }) : [];
+  return [
+    ...lists.map((name) => `${name} is ignored: --src-list is ALL`),
+    ...[...registry, ...credential].map((name) => `${name} is ignored: --source-type is ${type}`),
+  ];
+}
+
+function oneOf<T extends string>(name: string, words: readonly T[], given: string | undefined): T {
+  const found = words.find((word) => word.toLowerCase() === (given ?? words[0] ?? '').toLowerCase());
+  if (found !== undefined) return found;
+  throw usage(`${name} ${given ?? ''} is not known`, `write ${words.join(' or ')}`);
+}
+
+function regionOf(name: string, text: string): string {
+  if (/^[a-z]{2,}(?:-[a-z]+)+-\d+$/.test(text)) return text;
+  throw usage(`${name} ${text} is no AWS region`, 'write a region such as eu-west-1 or cn-northwest-1');
+}
+
+function accountOf(name: string, text: string | undefined): string | undefined {
+  if (text === undefined || /^\d{12}$/.test(text)) return text;
+  throw usage(`${name} ${text} is no AWS account id`, 'write twelve digits, or leave it out for the current account');
+}
+
+function usage(message: string, remedy: string): ReplicationError {
+  return new ReplicationError('usage', message, { side: 'module', remedy });
+}

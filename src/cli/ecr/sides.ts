@@ -1,0 +1,143 @@
+import { accountId } from '../../aws/identity.ts';
+import { assumedRole } from '../../aws/assume-role.ts';
+import { type Aws, type AwsCredentials, createAws } from '../../aws/clients.ts';
+import { ecrRegistry } from '../../aws/ecr.ts';
+import { ecrSource } from '../../aws/ecr-source.ts';
+import { accessKeys } from '../../aws/parameters.ts';
+import { isReplicationError } from '../../model/errors.ts';
+import type { ReadStore, WriteStore } from '../../model/store.ts';
+import { registryStore } from '../../registry/store.ts';
+import { variable } from '../environment.ts';
+import type { Session } from '../session.ts';
+import type { EcrPlace, EcrSettings } from './settings.ts';
+
+/** A registry of ECR with the clients that may use it. */
+export interface EcrSide<Store> {
+  readonly aws: Aws;
+  /** As references write it. */
+  readonly host: string;
+  /** Account, when it is not the one of the credentials: for the interface's `registryId`. */
+  readonly registryId: string | undefined;
+  readonly store: Store;
+}
+
+/** Parameter for another account's keys, as the data replication hub's ECR plugin calls it. */
+const defaultParameter = 'drh-credentials';
+
+/** Repositories that are filled from another registry carry its host under this tag: only these are ever pruned. */
+export const sourceTag = 'image-replication-source';
+
+/** Makes clients for regions and credentials, and ends them all together. */
+export interface AwsPool {
+  open(region: string, credentials?: AwsCredentials): Aws;
+  close(): Promise<void>;
+}
+
+export function awsPool(session: Session): AwsPool {
+  const opened: Aws[] = [];
+  return {
+    open(region, credentials) {
+      const aws = createAws({ network: session.network, region, mask: session.mask, credentials });
+      opened.push(aws);
+      return aws;
+    },
+    close: async () => {
+      await Promise.all(opened.map((aws) => aws.close()));
+    },
+  };
+}
+
+/** What opening a side needs: the program's own account is where parameters, topics, tables and roles are asked for. */
+export interface Surroundings {
+  readonly session: Session;
+  readonly pool: AwsPool;
+  readonly home: Aws;
+}
+
+export function surroundings(session: Session, pool: AwsPool, { source, destination }: EcrSettings): Surroundings {
+  const own = variable(session.env, 'AWS_REGION', 'AWS_DEFAULT_REGION');
+  const places = [
+    source.type === 'Amazon_ECR' ? source.place : undefined,
+    'layout' in destination ? undefined : destination,
+  ].filter((place) => place !== undefined);
+  // Where nothing is said, the side that needs no keys of its own is at home.
+  const region = own ?? (places.find((place) => place.access.kind === 'default') ?? places[0])?.region ?? 'us-east-1';
+  return { session, pool, home: pool.open(region) };
+}
+
+export async function openEcrSource(around: Surroundings, place: EcrPlace): Promise<EcrSide<ReadStore>> {
+  const { aws, registryId } = await sideClients(around, place, 'source');
+  const { host, baseUrl, credentials } = await ecrSource(aws, place.region, registryId);
+  const store = registryStore(around.session.transport, host, {
+    credentials,
+    baseUrl,
+    authenticateFirst: true,
+  });
+  return { aws, host, registryId, store };
+}
+
+/** @param filledFrom what the tag {@link sourceTag} of the repositories says; without it they get none */
+export async function openEcrDestination(
+  around: Surroundings,
+  place: EcrPlace,
+  filledFrom: string | undefined,
+): Promise<EcrSide<WriteStore>> {
+  const { session } = around;
+  const { aws, registryId } = await sideClients(around, place, 'destination');
+  const { host, baseUrl, credentials, control, mounting } = await ecrRegistry(aws, {
+    region: place.region,
+    registryId,
+    settings: { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' },
+    tags: filledFrom === undefined ? {} : { [sourceTag]: filledFrom },
+    reporter: session.reporter,
+    signal: session.signal,
+  });
+  const store = registryStore(session.transport, host, {
+    credentials,
+    control,
+    baseUrl,
+    authenticateFirst: true,
+    mounting,
+    writesPerSecond: { manifest: { rate: 10, burst: 10 } },
+  });
+  return { aws, host, registryId, store };
+}
+
+async function sideClients(
+  around: Surroundings,
+  place: EcrPlace,
+  side: 'source' | 'destination',
+): Promise<{ readonly aws: Aws; readonly registryId: string | undefined }> {
+  const credentials = await credentialsOf(around, place, side);
+  return { aws: around.pool.open(place.region, credentials), registryId: place.account };
+}
+
+async function credentialsOf(
+  around: Surroundings,
+  { access, account, region }: EcrPlace,
+  side: string,
+): Promise<AwsCredentials | undefined> {
+  const { session, pool, home } = around;
+  if (access.kind === 'parameter') return parameterKeys(around, access.name);
+  // In the region's own STS: the global one does not know the other partitions.
+  if (access.kind === 'role') return assumedRole(pool.open(region), access.arn, session.signal);
+  if (account === undefined) return undefined;
+  if (account === (await accountId(home, variable(session.env, 'AWS_ACCOUNT_ID'), session.signal))) return undefined;
+  try {
+    return await parameterKeys(around, defaultParameter);
+  } catch (error) {
+    // A repository policy may let this account in without any keys.
+    if (!isReplicationError(error, 'configuration', 'denied')) throw error;
+    session.reporter.emit({
+      type: 'notice',
+      level: 'warning',
+      message: `the ${side} is account ${account}, and ${defaultParameter} gives no keys for it (${error.message}): trying with the program's own credentials`,
+    });
+    return undefined;
+  }
+}
+
+async function parameterKeys({ home, session }: Surroundings, name: string): Promise<AwsCredentials> {
+  const keys = await accessKeys(home, name, session.signal);
+  return () => Promise.resolve(keys);
+}

@@ -1,0 +1,102 @@
+import { type CopyRequest, placeName } from '../../copy/request.ts';
+import { ReplicationError, toReplicationError } from '../../model/errors.ts';
+import { type Failure, failureOf, type Outcome } from '../../model/result.ts';
+import type { ImageStatus, StatusStore } from '../../status/status.ts';
+
+/** Keeps the status of each image up to date while a run goes on, in few writes. */
+export interface StatusRecorder {
+  /** The run begins with these. */
+  begin(requests: readonly CopyRequest[]): Promise<void>;
+  /** How a try ended; may be called again for the next one. */
+  finished(outcome: Outcome, tries: number): void;
+  /** Statuses that no try ends: found unchanged, or deleted. Those that are known already are not written. */
+  note(statuses: readonly ImageStatus[]): void;
+  /** Writes what is left. @returns what went wrong with the status, which stopped no image */
+  end(): Promise<readonly Failure[]>;
+}
+
+/** Statuses that wait for a write, and milliseconds that they wait at most: a killed run loses no more. */
+const mostWaiting = 100;
+const longestWaitMs = 1_000;
+
+export async function statusRecorder(
+  store: StatusStore,
+  now: () => Date,
+  signal: AbortSignal,
+): Promise<StatusRecorder> {
+  const known = new Map((await store.list({}, signal)).map((status) => [status.target, status]));
+  const waiting = new Map<string, ImageStatus>();
+  const failures: Failure[] = [];
+  let writing: Promise<void> = Promise.resolve();
+  let timer: NodeJS.Timeout | undefined;
+
+  const flush = (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    const batch = [...waiting.values()];
+    waiting.clear();
+    if (batch.length > 0)
+      writing = writing
+        .then(() => store.record(batch, signal))
+        .catch((error: unknown) => {
+          if (failures.length === 0) failures.push(failureOf(`status in ${store.name}`, lost(store, error)));
+        });
+    return writing;
+  };
+  const put = (status: ImageStatus): void => {
+    known.set(status.target, status);
+    waiting.set(status.target, status);
+    if (waiting.size >= mostWaiting) void flush();
+    else timer ??= setTimeout(() => void flush(), longestWaitMs).unref();
+  };
+
+  return {
+    async begin(requests) {
+      const started = now().toISOString();
+      for (const { artifact: source, targets } of requests)
+        for (const target of targets.map(placeName)) {
+          const digest = known.get(target)?.digest ?? null;
+          put({ target, source, digest, state: 'pending', tries: 0, started, finished: null, error: null });
+        }
+      await flush();
+    },
+    finished(outcome, tries) {
+      const finished = now().toISOString();
+      for (const target of outcome.targets) {
+        const before = known.get(target);
+        put({
+          target,
+          source: before?.source ?? outcome.artifact,
+          digest: outcome.kind === 'failed' ? (before?.digest ?? null) : outcome.digest,
+          state: outcome.kind,
+          tries: outcome.kind === 'unchanged' ? 0 : tries,
+          started: before?.started ?? finished,
+          finished,
+          error: outcome.kind === 'failed' ? outcome.failures.map(({ cause }) => cause).join('; ') : null,
+        });
+      }
+    },
+    note(statuses) {
+      for (const status of statuses) if (!saysTheSame(known.get(status.target), status)) put(status);
+    },
+    async end() {
+      await flush();
+      return failures;
+    },
+  };
+}
+
+/** An image that was copied and is unchanged since is both times the same image at the same place. */
+function saysTheSame(before: ImageStatus | undefined, after: ImageStatus): boolean {
+  if (before?.digest !== after.digest) return false;
+  return before.state === after.state || (before.state === 'copied' && after.state === 'unchanged');
+}
+
+function lost(store: StatusStore, error: unknown): ReplicationError {
+  const cause = toReplicationError(error);
+  return new ReplicationError(cause.code, `the status could not be kept in ${store.name}: ${cause.message}`, {
+    side: 'module',
+    remedy: cause.remedy ?? 'the images themselves are not affected; run again once the store can be written',
+    cause,
+  });
+}
