@@ -1,13 +1,15 @@
 import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeWith, root } from '../test/tools.ts';
+import { sampleCharts } from '../src/testing/samples.ts';
+import { DiscoveryReport } from './discovery/report.ts';
 import { BenchReport } from './report/document.ts';
 
 describeWith(['registry'], 'npm run bench', () => {
@@ -71,6 +73,45 @@ describeWith(['registry'], 'npm run bench', () => {
     expect(said).toContain('Interrupted');
     expect(await leftovers(bench)).toEqual([]);
     expect(await commandLines()).not.toContain(folder);
+  });
+});
+
+describeWith(['helm4'], 'npm run bench -- discovery', () => {
+  let folder: string;
+  beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'bench-discovery-'))));
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const run = async (...args: readonly string[]) => {
+    const bench = spawn(process.execPath, ['scripts/bench.js', 'discovery', ...args], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const [said, notes] = await Promise.all([text(bench.stdout), text(bench.stderr), once(bench, 'close')]);
+    return { status: bench.exitCode, said, notes };
+  };
+
+  it('measures renders and seconds per chart, and leaves a table and JSON', async () => {
+    for (const { file, bytes } of sampleCharts().slice(0, 2)) await writeFile(join(folder, file), bytes);
+    const [json, markdown] = [join(folder, 'discovery.json'), join(folder, 'discovery.md')];
+    const { status, said, notes } = await run('--charts', folder, '--json', json, '--markdown', markdown);
+    expect(status, said + notes).toBe(0);
+    const report = DiscoveryReport.parse(JSON.parse(await readFile(json, 'utf8')));
+    expect(report.charts).toHaveLength(2);
+    for (const { references, renders, helmSeconds, refused } of report.charts) {
+      expect(refused).toBeUndefined();
+      expect(references).toBeGreaterThan(0);
+      expect(renders).toBeGreaterThanOrEqual(2);
+      expect(renders).toBeLessThanOrEqual(12);
+      expect(helmSeconds).toBeGreaterThan(0);
+    }
+    expect(said).toMatch(/^2 charts in [\d.]+ s, .* renders each .* at a time on \d+ cores\.$/m);
+    expect(await readFile(markdown, 'utf8')).toContain('| chart | version | references | renders |');
+  });
+
+  it('without charts is wrong usage', async () => {
+    const { status, notes } = await run('--charts', join(folder, 'nowhere'));
+    expect(status).toBe(2);
+    expect(notes).toContain('cannot read charts from');
   });
 });
 

@@ -39,6 +39,10 @@ export interface BenchStreams {
  */
 export async function main(argv: readonly string[], streams: BenchStreams, interrupt: AbortSignal): Promise<number> {
   try {
+    if (argv[2] === 'discovery') {
+      const { discovery } = await import('./discovery/main.ts');
+      return await discovery(argv.slice(3), streams, interrupt);
+    }
     const command = program(streams).parse([...argv]);
     return await bench(command.opts<Options>(), streams, interrupt);
   } catch (error) {
@@ -52,6 +56,7 @@ export async function main(argv: readonly string[], streams: BenchStreams, inter
 function program({ stdout, stderr }: BenchStreams): Command {
   return new Command('bench')
     .description('Copies seeded images between two registries with this program and with its peers, and compares them.')
+    .addHelpText('after', '\n`bench discovery --help`: what it costs to find the images of charts.')
     .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
     .exitOverride()
     .addOption(choices('--corpus <names>', 'images to copy', corpusNames, ['eks']))

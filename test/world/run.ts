@@ -32,7 +32,7 @@ const Record = z.looseObject({
     .optional(),
 });
 
-/** `replication_result.json`: the shape that the EKS module reads, and no other keys. */
+/** `replication_result.json`: the shape that the EKS module reads, and where the lock lies once it is published; no other keys. */
 export const Result = z.strictObject({
   ami: z.strictObject({ version: z.string() }),
   charts: z.record(
@@ -48,6 +48,7 @@ export const Result = z.strictObject({
     }),
   ),
   additional_images: z.record(z.string(), z.string()),
+  lock: z.strictObject({ s3_object: z.string(), digest: z.string() }).optional(),
 });
 export type Result = z.infer<typeof Result>;
 

@@ -1,0 +1,82 @@
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Helm, helmVersion } from '../../src/charts/helm.ts';
+import { ReplicationError } from '../../src/model/errors.ts';
+import type { BenchStreams } from '../main.ts';
+import { describeMachine } from '../measure/machine.ts';
+import { findProgram } from '../tools.ts';
+import { findCharts } from './charts.ts';
+import { measureDiscovery } from './measure.ts';
+import { type DiscoveryReport, renderDiscovery } from './report.ts';
+
+interface Options {
+  readonly charts?: string;
+  readonly values?: string;
+  readonly kubeVersion: string;
+  readonly concurrency: number;
+  readonly json?: string;
+  readonly markdown?: string;
+}
+
+/**
+ * `bench discovery`: what it costs to find the images of charts and the values that move them.
+ * @param argv arguments behind `discovery`
+ * @returns exit status: 0, or 1 when none of the charts could be rendered
+ */
+export async function discovery(
+  argv: readonly string[],
+  { stdout, stderr }: BenchStreams,
+  interrupt: AbortSignal,
+): Promise<number> {
+  const options = program({ stdout, stderr })
+    .parse([...argv], { from: 'user' })
+    .opts<Options>();
+  const helm = await findHelm(interrupt);
+  const charts = await findCharts(options.charts, options.values);
+  stderr.write(`${charts.length} charts, helm ${helm.version}\n`);
+  const startedAt = new Date().toISOString();
+  const { kubeVersion, concurrency } = options;
+  const report: DiscoveryReport = {
+    kind: 'image-replication/bench-discovery',
+    version: 1,
+    startedAt,
+    machine: describeMachine(),
+    helm: helm.version,
+    kubeVersion,
+    ...(await measureDiscovery({ helm, charts, kubeVersion, concurrency, signal: interrupt })),
+  };
+  stdout.write(renderDiscovery(report, false));
+  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
+  if (options.markdown !== undefined) await writeFile(options.markdown, renderDiscovery(report, true));
+  return report.charts.every(({ refused }) => refused !== undefined) ? 1 : 0;
+}
+
+function program({ stdout, stderr }: BenchStreams): Command {
+  return new Command('bench discovery')
+    .description('Finds the images of charts and the values that move them, and says what that costs.')
+    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
+    .exitOverride()
+    .option('--charts <dir>', 'folder with packaged charts (.tgz), also in folders in it (default: the sample charts)')
+    .option('--values <dir>', 'folder with <chart>.yaml for charts that do not render without values')
+    .option('--kube-version <version>', 'Kubernetes version that charts are rendered for', '1.34')
+    .addOption(
+      new Option('--concurrency <n>', 'renders at a time').default(availableParallelism(), 'cores').argParser(positive),
+    )
+    .option('--json <file>', 'write the figures to a file')
+    .option('--markdown <file>', 'write the table to a file');
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError('Expected a whole number above 0.');
+}
+
+/** The newest helm that scripts/setup.sh has fetched, else what PATH has. */
+async function findHelm(signal: AbortSignal): Promise<Helm> {
+  const path = ['helm4', 'helm3', 'helm'].map(findProgram).find((each) => each !== undefined);
+  if (path === undefined)
+    throw new ReplicationError('usage', 'there is no helm in .tools/bin nor on PATH', { remedy: 'npm run setup' });
+  return { path, version: await helmVersion(path, signal) };
+}
