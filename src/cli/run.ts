@@ -4,6 +4,7 @@ import { exitStatusFor, isReplicationError, ReplicationErrors, toReplicationErro
 import { type Failure, failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
 import type { EnvironmentVariables } from './environment.ts';
+import { boundHeap } from './heap-bound.ts';
 import { type JobResult, openSession, type Output, type Session } from './session.ts';
 
 /** What the program stands in: streams and variables, given by the script that starts it. */
@@ -39,12 +40,15 @@ export async function runJob(
   }
   let status: 0 | 1 | 2 = 0;
   let result: JobResult;
+  const unbound = boundHeap();
   try {
     result = await work(session);
     if (result.failures.length > 0) status = 1;
   } catch (error) {
     status = exitStatusFor(error);
     result = { failures: errorsIn(error).map((each) => failureOf(each.reference ?? name, each)), totals: undefined };
+  } finally {
+    unbound();
   }
   // The record is left before the summary, which so can tell if that fails, and again with the summary in it.
   const record = join(resolve(options.out), 'run.json');

@@ -91,16 +91,14 @@ async function copyAll(requests: readonly CopyRequest[], run: Run): Promise<read
       return finish(failed(request, [asError(error, run)]));
     }
   };
-  const start = (works: readonly Work[]): Promise<readonly Outcome[]> => {
-    // All their needs are told before the first blob moves, so that one read can serve everybody who needs it.
-    for (const work of works) announceAll(run, work);
-    return Promise.all(works.map(async (work) => finish(await copyOne(work, run))));
-  };
   return startInOrder(
     requests.map((request) => lookup(() => prepare(request))),
     {
       patienceMs: options.lookupPatienceMs ?? Math.max(10_000, requests.length * 20),
-      start,
+      announce: (works) => {
+        for (const work of works) announceAll(run, work);
+      },
+      start: async (work, moved) => finish(await copyOne(work, run, moved)),
       settled: () => run.mover.allAnnounced(),
     },
   );
@@ -152,14 +150,21 @@ function announceAll(run: Run, { copy, bytes }: Work): void {
   }
 }
 
-async function copyOne({ request, copy, bytes: priority }: Work, run: Run): Promise<Outcome> {
+async function copyOne({ request, copy, bytes: priority }: Work, run: Run, moved: () => void): Promise<Outcome> {
   const started = performance.now();
   run.options.reporter.emit({ type: 'artifact-started', artifact: request.artifact });
   // The tag says that all is there. So where there are referrers it comes last: a run that is cut off between finds the
   // tag missing and brings them, instead of taking an image without its signature for complete.
   const tagLast = copy.referrers.length > 0;
+  let left = copy.main.targets.length;
+  const oneMoved = (): void => {
+    left -= 1;
+    if (left === 0) moved();
+  };
   const attempts = await Promise.allSettled(
-    copy.main.targets.map((target) => writeGraph(run, copy.main, tagLast ? byDigest(copy, target) : target, priority)),
+    copy.main.targets.map((target) =>
+      writeGraph(run, copy.main, tagLast ? byDigest(copy, target) : target, priority, oneMoved),
+    ),
   );
   const failures = attempts.flatMap((attempt) => (attempt.status === 'rejected' ? [asError(attempt.reason, run)] : []));
   let bytes = attempts.reduce((sum, attempt) => sum + (attempt.status === 'fulfilled' ? attempt.value : 0), 0);
@@ -190,7 +195,13 @@ function byDigest(copy: Work['copy'], target: PreparedTarget): PreparedTarget {
 }
 
 /** Moves the blobs of a graph into one repository and writes its manifests. Returns the bytes sent. */
-async function writeGraph(run: Run, graph: PreparedGraph, target: PreparedTarget, priority: number): Promise<number> {
+async function writeGraph(
+  run: Run,
+  graph: PreparedGraph,
+  target: PreparedTarget,
+  priority: number,
+  moved: () => void = () => undefined,
+): Promise<number> {
   const { store, repository, reference } = target.place;
   const blobs = graphBlobs(graph);
   try {
@@ -200,7 +211,8 @@ async function writeGraph(run: Run, graph: PreparedGraph, target: PreparedTarget
     const there = (node: ManifestNode): Promise<unknown> =>
       Promise.all(node.blobs.map(async (blob) => moving.get(blob.digest)));
     const writing = run.writer.write(store, repository, reference, graph.root, target.skip, there);
-    const [written, ...sent] = await Promise.allSettled([writing, ...moving.values()]);
+    const arriving = Promise.allSettled(moving.values()).finally(moved);
+    const [[written], sent] = await Promise.all([Promise.allSettled([writing]), arriving]);
     const broken = sent.find((each) => each.status === 'rejected');
     if (broken !== undefined) throw broken.reason;
     let bytes = sent.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value : 0), 0);

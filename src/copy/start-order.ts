@@ -11,14 +11,28 @@ export interface Ready {
 export interface StartOrderOptions<T extends Ready> {
   /** Milliseconds after which nobody waits for lookups any more. */
   readonly patienceMs: number;
-  /** Copies these, in this order of importance. @returns their outcomes, in the same order */
-  readonly start: (works: readonly T[]) => Promise<readonly Outcome[]>;
+  /** Tells what these will need, before any of them starts. */
+  readonly announce: (works: readonly T[]) => void;
+  /** Copies one. `moved` is called when its bytes are there, and others may take its place; calling it again does nothing. */
+  readonly start: (work: T, moved: () => void) => Promise<Outcome>;
   /** All is known, or as much as anybody waits for: what will be needed of each blob is settled. */
   readonly settled: () => void;
 }
 
 /** So many are known before the smaller half of them starts, while the others' lookups still run. */
 const enoughToBegin = 8;
+/**
+ * So many start before all needs are known, no more: what they bring is kept for those who may still need it. It is what
+ * ECR's limit on manifests takes several seconds for.
+ */
+const mostEarly = 64;
+/** Artifacts whose bytes move at the same time: what is under way takes memory, so thousands must not be. */
+const mostMoving = 256;
+
+interface Waiting<T extends Ready> {
+  readonly work: T;
+  readonly begin: (outcome: Promise<Outcome>) => void;
+}
 
 /**
  * Starts artifacts in an order that keeps the target's limit on manifests busy: small ones first, so that their manifests
@@ -28,27 +42,46 @@ const enoughToBegin = 8;
  */
 export async function startInOrder<T extends Ready>(
   lookups: readonly Promise<T | Outcome>[],
-  { patienceMs, start, settled }: StartOrderOptions<T>,
+  { patienceMs, announce, start, settled }: StartOrderOptions<T>,
 ): Promise<readonly Outcome[]> {
-  let waiting: { readonly work: T; readonly begin: (outcome: Promise<Outcome>) => void }[] = [];
+  let waiting: Waiting<T>[] = [];
+  let moving = 0;
+  let early = 0;
   let over = false;
 
-  const startSmallest = (count: number): void => {
+  const begin = ({ work, begin: began }: Waiting<T>): void => {
+    moving += 1;
+    let counted = true;
+    const moved = (): void => {
+      if (!counted) return;
+      counted = false;
+      moving -= 1;
+      startSome();
+    };
+    began(start(work, moved).finally(moved));
+  };
+
+  const startSome = (): void => {
+    if (!over && (waiting.length < enoughToBegin || early >= mostEarly)) return;
+    const count = over ? Math.min(waiting.length, mostMoving - moving) : enoughToBegin / 2;
+    if (count <= 0) return;
     waiting.sort((a, b) => a.work.bytes - b.work.bytes);
     const chosen = waiting.slice(0, count);
     waiting = waiting.slice(count);
-    if (chosen.length === 0) return;
-    const outcomes = start(chosen.map(({ work }) => work));
-    chosen.forEach(({ begin }, position) => begin(outcomes.then((all) => outcomeAt(all, position))));
+    if (!over) {
+      early += count;
+      announce(chosen.map(({ work }) => work));
+    }
+    chosen.forEach(begin);
   };
 
   const outcomes = lookups.map(async (lookup) => {
     const found = await lookup;
     if (found.kind !== 'work') return found;
-    return new Promise<Outcome>((begin) => {
-      waiting.push({ work: found, begin });
-      if (over) startSmallest(waiting.length);
-      else if (waiting.length >= enoughToBegin) startSmallest(enoughToBegin / 2);
+    return new Promise<Outcome>((resolve) => {
+      if (over) announce([found]);
+      waiting.push({ work: found, begin: resolve });
+      startSome();
     });
   });
 
@@ -57,13 +90,8 @@ export async function startInOrder<T extends Ready>(
   await Promise.race([Promise.allSettled(lookups), patience]);
   timer.abort();
   over = true;
-  startSmallest(waiting.length);
+  announce(waiting.map(({ work }) => work));
   settled();
+  startSome();
   return Promise.all(outcomes);
-}
-
-function outcomeAt(outcomes: readonly Outcome[], position: number): Outcome {
-  const outcome = outcomes[position];
-  if (outcome === undefined) throw new Error('an artifact has no outcome');
-  return outcome;
 }
