@@ -1,4 +1,17 @@
-import { Document, isAlias, isCollection, isMap, isPair, isScalar, isSeq, parseDocument, visit, YAMLMap } from 'yaml';
+import {
+  Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  parseDocument,
+  type ToStringOptions,
+  visit,
+  YAMLMap,
+} from 'yaml';
 import type { JsonLike } from '../../charts/helm-yaml.ts';
 import { type ValuePath, valueAt, type Values } from '../../charts/values/tree.ts';
 import { ReplicationError } from '../../model/errors.ts';
@@ -24,11 +37,23 @@ export function updatedValues(
 ): string {
   const [first, ...others] = files;
   const document = first === undefined ? new Document({}) : openValues(first);
-  for (const file of others) mergeInto(document, [], openValues(file).toJS());
+  for (const file of others) {
+    const { contents } = openValues(file);
+    if (isMap(document.contents) && isMap(contents)) mergeInto(document.contents, contents);
+  }
   for (const { path, value } of settings) set(document, path, value, effective);
   if (first === undefined)
-    document.commentBefore = ' Values that point the images of the chart at the registry that they were copied to.';
-  return document.toString({ lineWidth: 0 });
+    document.commentBefore = ' Values that point the images at the registry that they were copied to.';
+  return document.toString({ lineWidth: 0, ...mannersOf(first?.text ?? '') });
+}
+
+/** How the file is written: blanks inside of brackets, lists below their key, width of the indentation. */
+function mannersOf(text: string): ToStringOptions {
+  return {
+    flowCollectionPadding: /[[{] \S/.test(text),
+    indentSeq: !/^( *)[^\s#-].*:[ \t]*\n\1- /m.test(text),
+    indent: /^ {4}(?! )/m.test(text) && !/^ {2}(?! )/m.test(text) ? 4 : 2,
+  };
 }
 
 /** A values file as data. @throws ReplicationError `usage` */
@@ -62,7 +87,10 @@ function standAlone(document: Document): void {
   visit(document, {
     Alias: (_, alias) => {
       const source = alias.resolve(document);
-      return source === undefined ? undefined : document.createNode(source.toJS(document));
+      if (source === undefined) return undefined;
+      // The anchor itself is dropped below. A copy of nodes, as data would lose how things are written.
+      const copy: unknown = source.clone();
+      return isNode(copy) ? copy : undefined;
     },
   });
   visit(document, {
@@ -87,13 +115,12 @@ function isMergeKey(value: unknown): boolean {
 }
 
 /** As helm merges: maps by key, everything else is replaced. */
-function mergeInto(document: Document, path: readonly string[], over: unknown): void {
-  if (typeof over !== 'object' || over === null || Array.isArray(over)) {
-    document.setIn(path, document.createNode(over));
-    return;
+function mergeInto(under: YAMLMap, over: YAMLMap): void {
+  for (const { key, value } of over.items) {
+    const before = under.get(key, true);
+    if (isMap(before) && isMap(value)) mergeInto(before, value);
+    else under.set(key, value);
   }
-  if (path.length > 0 && !isMap(document.getIn(path, true))) document.setIn(path, new YAMLMap());
-  for (const [key, value] of Object.entries(over)) mergeInto(document, [...path, key], value);
 }
 
 function set(document: Document, path: ValuePath, value: string, effective: Values): void {
