@@ -99,6 +99,21 @@ describe('run record', () => {
     });
   });
 
+  it('can be told as if it ended now, and goes on', () => {
+    const recorder = runRecorder(new SecretMask(), () => noon);
+    recorder.emit({ type: 'run-started', job: 'eks', target: 'ecr/demo-…' });
+    const ending = { ok: true, totals: undefined, failures: [], files: ['out/lock'] };
+    expect(recorder.record(ending)).toMatchObject({
+      job: 'eks',
+      ok: true,
+      finished: noon.toISOString(),
+      files: ['out/lock'],
+    });
+    expect(recorder.record()).toMatchObject({ ok: false, files: [] });
+    recorder.emit({ type: 'run-finished', job: 'eks', ok: false, totals: undefined, failures: [failure], files: [] });
+    expect(recorder.record()).toMatchObject({ ok: false, failures: [{ artifact: 'b:1' }] });
+  });
+
   it('stands beside other reporters', () => {
     const [one, other] = [runRecorder(new SecretMask()), runRecorder(new SecretMask())];
     combineReporters(one, other).emit({ type: 'phase', phase: 'copy' });

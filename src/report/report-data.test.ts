@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { digestOf } from '../model/digest.ts';
 import type { Plan } from '../model/plan.ts';
 import { SecretMask } from '../model/secrets.ts';
+import { htmlReport } from './html/html-report.ts';
+import { markdownReport } from './markdown.ts';
 import { jsonReport, ReportData } from './report-data.ts';
 import { reportData } from './report-data-build.ts';
 import { failure, image, isolation, largeRun, reference, runRecord } from './report-test-support.ts';
@@ -19,6 +21,35 @@ const chart: Plan['charts'][number] = {
 
 const planOf = (...images: Plan['images']): Plan => ({ version: 1, job: 'eks', images, charts: [chart] });
 const digest = digestOf('a');
+
+describe('sizes', () => {
+  const plan = planOf(image('quay.io/a:1', {}), image('quay.io/b:1', {}));
+
+  it('are told of each artifact and of all, where the run found them out', async () => {
+    const sizes = new Map([
+      ['quay.io/a:1', 30_000_000],
+      ['chart web-server 2.0.0', 2_000_000],
+    ]);
+    const data = reportData({ record: runRecord(), plan, sizes });
+    expect(data.artifacts.map(({ artifact, size }) => [artifact, size])).toEqual([
+      ['quay.io/a:1', 30_000_000],
+      ['quay.io/b:1', undefined],
+      ['chart web-server 2.0.0', 2_000_000],
+    ]);
+    expect(data.summary.size).toBe(32_000_000);
+    expect(markdownReport(data)).toContain('32.0 MB at the target');
+    const page = await htmlReport(data);
+    expect(page).toContain('data-sort="30000000"');
+    expect(page).toContain('of 32.0 MB in all');
+  });
+
+  it('are left out where nobody knows them', async () => {
+    const data = reportData({ record: runRecord(), plan });
+    expect(data.summary).not.toHaveProperty('size');
+    expect(markdownReport(data)).not.toContain('at the target,');
+    expect(await htmlReport(data)).not.toContain('in all');
+  });
+});
 
 describe('artifacts', () => {
   const plan = planOf(
