@@ -43,7 +43,8 @@ export function isolateWith(context: IsolationContext): IsolateEntry {
     const fetched = await sources.fetchChart(entry, signal);
     const { chart, archive } = fetched;
     const apiVersions = apiVersionsOf(context, entry);
-    const surroundings = { kubeVersion: files.eksVersion, apiVersions, prefix, renderer, signal };
+    const digestOf = pinning(context, entry);
+    const surroundings = { kubeVersion: files.eksVersion, apiVersions, prefix, digestOf, renderer, signal };
     const found = await isolateChart({
       ...surroundings,
       key: entry.key,
@@ -59,7 +60,6 @@ export function isolateWith(context: IsolationContext): IsolateEntry {
       copyConditional: entry.conditionalImages === 'copy',
       isAllowed: settings.isAllowed,
       exists: (reference) => existsAtSource(context, reference),
-      digestOf: pinning(context, entry),
     });
     const { uncontrolledImages } = settings;
     const isolated = await settleUncontrolled(found, fetched, uncontrolledImages, surroundings, session.reporter);

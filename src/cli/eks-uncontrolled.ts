@@ -1,7 +1,7 @@
 import type { FetchedChart } from '../charts/fetch.ts';
-import type { IsolatedChart } from '../charts/isolation/port.ts';
+import type { FoundImage, IsolatedChart, IsolationRequest } from '../charts/isolation/port.ts';
 import type { UncontrolledPolicy } from '../charts/isolation/verdict.ts';
-import { type IsolatedArchive, patchIsolated } from '../charts/patch/isolated.ts';
+import { type IsolatedArchive, type PatchedIsolation, patchIsolated } from '../charts/patch/isolated.ts';
 import type { Patched } from '../charts/patch/port.ts';
 import { isolatedRemedies } from '../charts/remedies/isolated.ts';
 import type { Remedies } from '../charts/remedies/port.ts';
@@ -9,7 +9,10 @@ import { toReplicationError } from '../model/errors.ts';
 import type { Reporter } from '../report/events.ts';
 
 /** How the chart is rendered, and where its images go. */
-export type Surroundings = Omit<IsolatedArchive, 'isolated' | 'archive'>;
+export interface Surroundings extends Omit<IsolatedArchive, 'isolated' | 'archive'> {
+  /** Set to pin by digest where the patch can. */
+  readonly digestOf: IsolationRequest['digestOf'];
+}
 
 /**
  * What is done about references that no value moves: with PATCH the chart is changed where they literally stand, and for what
@@ -25,14 +28,41 @@ export async function settleUncontrolled(
 ): Promise<IsolatedChart> {
   if (!hasUncontrolled(isolated)) return isolated;
   const request = { ...surroundings, archive: fetched.archive };
-  const provenance = fetched.provenance !== undefined;
-  const after =
-    policy === 'PATCH' ? await patchIsolated({ ...request, isolated, provenance }) : { isolated, patched: undefined };
+  const after = policy === 'PATCH' ? await patch(isolated, fetched, surroundings) : { isolated, patched: undefined };
   const { patched } = after;
   if (patched !== undefined) tellPatch(after.isolated, fetched, patched, reporter);
   const archive = patched?.archive ?? fetched.archive;
   const remedies = await triedRemedies({ ...request, archive, isolated: after.isolated }, reporter);
   return { ...after.isolated, patched, remedies };
+}
+
+/** Digests are left out of a chart that would not take all of them: where a part of a name stands in a template, none fits. */
+async function patch(
+  isolated: IsolatedChart,
+  { archive, provenance }: FetchedChart,
+  surroundings: Surroundings,
+): Promise<PatchedIsolation> {
+  const request = { ...surroundings, archive, provenance: provenance !== undefined };
+  if (surroundings.digestOf !== undefined) {
+    const pinned = await patchIsolated({ ...request, isolated: await withDigests(isolated, surroundings) });
+    if (!hasUncontrolled(pinned.isolated)) return pinned;
+  }
+  return patchIsolated({ ...request, isolated });
+}
+
+/** The chart with digests in the names that a patch gives to images. */
+async function withDigests(
+  isolated: IsolatedChart,
+  { digestOf, signal }: Pick<Surroundings, 'digestOf' | 'signal'>,
+): Promise<IsolatedChart> {
+  const open = isolated.isolation.references.filter(({ outcome }) => outcome === 'uncontrolled');
+  const references = new Set(open.map(({ reference }) => reference));
+  const images = isolated.images.map(async (image): Promise<FoundImage> => {
+    if (!references.has(image.reference) || image.target.includes('@')) return image;
+    const digest = await digestOf?.(image.reference, signal);
+    return digest === undefined ? image : { ...image, digest, target: `${image.target}@${digest}` };
+  });
+  return { ...isolated, images: await Promise.all(images) };
 }
 
 function hasUncontrolled({ isolation }: IsolatedChart): boolean {

@@ -124,6 +124,19 @@ describeWith(['helm3', 'helm4'], 'charts with images that no value moves', () =>
     expect((await runs.isolation()).references.map(({ proof }) => proof)).toEqual(['proven', 'proven']);
   });
 
+  it('are patched with digests where these are asked for', async () => {
+    const run = await runs.eks({ fixed: {} }, { ...patch, PIN_DIGESTS: 'true' });
+    expect(run.status, run.stdout).toBe(0);
+    const chart = await runs.isolation();
+    expect(fates(chart)).toEqual([`${open}/helper/shell:1.0 patched proven`, 'sample/worker:5.1 repointed proven']);
+    for (const { target = '', digest, pinned } of chart.references) {
+      expect(pinned).toBe(true);
+      expect(target).toContain(`@${digest ?? 'none'}`);
+      expect(runs.isThere(target)).toBe(true);
+    }
+    expect(runs.isThere(`${prefix}${open}/helper/shell:1.0`)).toBe(true);
+  });
+
   it('fail where a patch does not reach all of them, with what reaches the rest', async () => {
     const run = await runs.eks({ computed: {} }, patch);
     expect(run.status).toBe(1);
