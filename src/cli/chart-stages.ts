@@ -64,6 +64,8 @@ export async function chartStage(run: ChartRun): Promise<ExtractedChart | undefi
 
 async function extract(run: ChartRun, ready: ReadyChart, helm: Helm): Promise<Extraction> {
   const { session, settings, around, naming } = run;
+  const known = await readStaticList(settings.staticImages, 'static images', destinationPrefix(run));
+  const keys = new Map(known.map(({ source, helmKey }) => [imageName(source), helmKey]));
   return extractImages({
     ready,
     values: settings.values,
@@ -73,6 +75,7 @@ async function extract(run: ChartRun, ready: ReadyChart, helm: Helm): Promise<Ex
     apiVersions: settings.apiVersions,
     exists: (reference) => exists(around.store, reference, session.signal),
     nameOf: (reference) => nameChartImage(reference, naming),
+    keyOf: (reference) => keys.get(imageName(reference)),
     renderer: createRenderer(helm),
     signal: session.signal,
   });

@@ -4,12 +4,13 @@ import { helmRenders } from '../../charts/overrides/helm-renders.ts';
 import type { RenderValues } from '../../charts/overrides/port.ts';
 import type { Renderer } from '../../charts/render/render-chart.ts';
 import { chartValues } from '../../charts/values/chart-values.ts';
-import { merge, type Values } from '../../charts/values/tree.ts';
+import { formatPath, leaves, merge, type Values } from '../../charts/values/tree.ts';
 import { ReplicationError } from '../../model/errors.ts';
 import type { ChartIsolation, IsolatedReference } from '../../model/isolation.ts';
+import { splitTarget } from '../../model/target-name.ts';
 import type { ReadyChart } from './chart-input.ts';
 import type { NamedImage } from './naming.ts';
-import { retarget } from './retarget.ts';
+import { retarget, type Retargeted } from './retarget.ts';
 import type { Renaming } from './retarget-edits.ts';
 
 export interface ExtractRequest {
@@ -26,6 +27,8 @@ export interface ExtractRequest {
   readonly exists: (reference: string) => Promise<boolean>;
   /** The names that an image of the chart is to have. */
   readonly nameOf: (reference: string) => Promise<NamedImage>;
+  /** Helm key that a list has for an image. */
+  readonly keyOf: (reference: string) => string | undefined;
   readonly renderer: Renderer;
   readonly signal: AbortSignal;
 }
@@ -105,6 +108,8 @@ export async function extractImages(request: ExtractRequest): Promise<Extraction
     prefix,
     registry,
     renamings: renamingsOf(isolation.references, names, already),
+    open: openOf(isolation.references, names),
+    keyOf: request.keyOf,
     render,
     signal,
   });
@@ -114,7 +119,7 @@ export async function extractImages(request: ExtractRequest): Promise<Extraction
     overrides: retargeted.overrides,
     effective,
     already,
-    isolation: renamed(isolation, retargeted.names),
+    isolation: renamed(isolation, retargeted),
     rendered: first.text,
     render,
   };
@@ -149,6 +154,14 @@ function renamingsOf(
   });
 }
 
+function openOf(rows: readonly IsolatedReference[], names: ReadonlyMap<string, NamedImage>): readonly Renaming[] {
+  return rows.flatMap(({ reference, outcome }) => {
+    const name = names.get(reference);
+    if (outcome !== 'uncontrolled' || name === undefined) return [];
+    return [{ reference, long: reference, short: name.target, by: [] }];
+  });
+}
+
 /** Each image goes to every name that the chart renders for it; one that no value moves to the name of the path rule. */
 function chartImages(
   rows: readonly IsolatedReference[],
@@ -173,14 +186,21 @@ function chartImages(
   });
 }
 
-function renamed(isolation: ChartIsolation, names: ReadonlyMap<string, string>): ChartIsolation {
+function renamed(isolation: ChartIsolation, { names, overrides }: Retargeted): ChartIsolation {
   const byReference = new Map([...names].map(([name, reference]) => [reference, name]));
-  return {
-    ...isolation,
-    references: isolation.references.map((row) =>
-      row.outcome === 'repointed' ? { ...row, target: byReference.get(row.reference) ?? row.target } : row,
-    ),
-  };
+  const references = isolation.references.map((row): IsolatedReference => {
+    const target = byReference.get(row.reference);
+    if (target === undefined) return row;
+    const controlledBy = row.outcome === 'repointed' ? row.controlledBy : settersOf(target, overrides);
+    return { ...row, outcome: 'repointed', target, controlledBy, why: undefined };
+  });
+  return { ...isolation, references };
+}
+
+/** Values that a name is made of. */
+function settersOf(target: string, overrides: Values): string[] {
+  const { repository } = splitTarget(target);
+  return [...leaves(overrides)].filter(({ text }) => text.endsWith(repository)).map(({ path }) => formatPath(path));
 }
 
 /** All values of the chart with the overrides: what helm keys are looked up in. */

@@ -6,6 +6,7 @@ import type { FoundReference } from '../../charts/discovery/found.ts';
 import { merge, type ValuePath, type Values, withSetting } from '../../charts/values/tree.ts';
 import { ReplicationError } from '../../model/errors.ts';
 import type { ValueSetting } from './helm-key.ts';
+import { fillEdits } from './fill-edits.ts';
 import { editsFor, type Renaming } from './retarget-edits.ts';
 
 export interface RetargetRequest {
@@ -19,6 +20,10 @@ export interface RetargetRequest {
   /** Host of the target. */
   readonly registry: string;
   readonly renamings: readonly Renaming[];
+  /** References that no single value moves: `long` is the reference itself. */
+  readonly open: readonly Renaming[];
+  /** Helm key that a list has for an image. */
+  readonly keyOf: (reference: string) => string | undefined;
   readonly render: RenderValues;
   readonly signal: AbortSignal;
 }
@@ -48,11 +53,13 @@ export async function retarget(request: RetargetRequest): Promise<Retargeted> {
     const after = await render(merge(values, changed), signal);
     return after.kind === 'rendered' ? lookAt(request, before, after, changed, settings) : undefined;
   };
-  const all = await look(edits.flatMap(({ ways }) => [...(ways[0] ?? [])]));
-  if (all !== undefined && all.complete) return { overrides: all.overrides, names: all.names };
-  let accepted: readonly ValueSetting[] = [];
-  let best = await look(accepted);
-  for (const { ways } of edits) {
+  const firstWays: readonly ValueSetting[] = edits.flatMap(({ ways }) => [...(ways[0] ?? [])]);
+  const all = await look(firstWays);
+  const fills = fillEdits(request.open, effective, request.keyOf);
+  if (all?.complete === true && fills.length === 0) return { overrides: all.overrides, names: all.names };
+  let accepted = all?.complete === true ? firstWays : [];
+  let best = all?.complete === true ? all : await look(accepted);
+  for (const { ways } of all?.complete === true ? fills : [...edits, ...fills]) {
     for (const way of ways) {
       const tried = await look([...accepted, ...way]);
       if (tried === undefined || best === undefined || tried.short <= best.short) continue;
@@ -80,13 +87,13 @@ interface Look {
 
 /** `undefined` when a reference that was at the target is elsewhere now, another one changed, or a label would hold a name. */
 function lookAt(
-  { prefix, renamings }: RetargetRequest,
+  { prefix, renamings, open }: RetargetRequest,
   before: Rendered,
   after: Rendered,
   overrides: Values,
   settings: readonly ValueSetting[],
 ): Look | undefined {
-  const byLong = new Map(renamings.map((each) => [each.long, each]));
+  const byLong = new Map([...renamings, ...open].map((each) => [each.long, each]));
   const pairs = pairUp(before.references, after.references, sentinels(prefix, []));
   if (pairs.length !== before.references.length || before.references.length !== after.references.length)
     return undefined;
@@ -102,6 +109,8 @@ function lookAt(
       if (was.text !== now.text) return undefined;
       continue;
     }
+    // Not moved yet.
+    if (now.text === renaming.reference) continue;
     if (!isFree(names, now, renaming) || !isOneOf(now.text, renaming)) return undefined;
     names.set(now.text, renaming.reference);
     if (now.text === renaming.short) short += 2;
