@@ -10,7 +10,7 @@ import { compareContents, type Difference, noContent, type Wanted } from '../../
 import type { SelectedImage } from '../../sources/ecr/selection.ts';
 import { sourceRepository, targetRepository } from '../../sources/ecr/target-repository.ts';
 import type { EcrSettings } from './settings.ts';
-import { type EcrSide, sourceTag } from './sides.ts';
+import { type EcrSide, filledFrom, sourceTag } from './sides.ts';
 import { type DeletedImages, type Destination, type EcrWork, requestFor } from './work.ts';
 
 export interface EcrSides {
@@ -87,7 +87,7 @@ export async function ecrWork(
             {
               ecr: destination.ecr,
               listing: targetListing,
-              sourceHost: source.host,
+              origin: filledFrom(source.host, prefix),
               arns: new Map((present ?? []).map((each) => [each.repositoryName ?? '', each.repositoryArn ?? ''])),
               prefix,
             },
@@ -135,7 +135,8 @@ async function lateReferrers(listing: EcrListing, each: Compared, signal: AbortS
 interface TargetRegistry {
   readonly ecr: EcrSide<WriteStore>;
   readonly listing: EcrListing;
-  readonly sourceHost: string;
+  /** What the tag of repositories that this job fills says. */
+  readonly origin: string;
   /** ARNs of all repositories; empty when the destination was not listed. */
   readonly arns: ReadonlyMap<string, string>;
   readonly prefix: string;
@@ -146,7 +147,7 @@ const tagsAtOnce = 8;
 
 /** What the source has deleted. Only repositories that carry this source's tag are looked at: others have other owners. */
 async function deletedImages(
-  { ecr, listing, sourceHost, arns, prefix }: TargetRegistry,
+  { ecr, listing, origin, arns, prefix }: TargetRegistry,
   compared: readonly Compared[],
   signal: AbortSignal,
 ): Promise<readonly DeletedImages[]> {
@@ -156,7 +157,7 @@ async function deletedImages(
     const listed = arns.get(name);
     const found = listed === undefined ? await registry.find(name, signal) : { name, arn: listed };
     if (found === undefined) return undefined;
-    return (await registry.tags(found, signal))?.get(sourceTag) === sourceHost ? found.arn : undefined;
+    return (await registry.tags(found, signal))?.get(sourceTag) === origin ? found.arn : undefined;
   };
   const known = new Set(compared.map(({ target }) => target));
   const orphans = [...arns.keys()].filter((name) => !known.has(name) && sourceRepository(prefix, name) !== undefined);

@@ -25,7 +25,7 @@ import { type EcrSides, ecrWork } from './ecr-work.ts';
 import { openStatus } from './open-status.ts';
 import { registryWork } from './registry-work.ts';
 import type { Chosen, EcrSettings } from './settings.ts';
-import { openEcrDestination, openEcrSource, sourceTag, type Surroundings } from './sides.ts';
+import { filledFrom, openEcrDestination, openEcrSource, sourceTag, type Surroundings } from './sides.ts';
 import { statusRecorder } from './status-recorder.ts';
 import { replicateWithTries } from './tries.ts';
 import type { EcrWork } from './work.ts';
@@ -70,7 +70,7 @@ async function open(around: Surroundings, settings: EcrSettings): Promise<Opened
   const selected = await selection(around, settings.chosen, settings.source.type);
   if (settings.source.type === 'Amazon_ECR') {
     const source = await openEcrSource(around, settings.source.place);
-    const destination = await openDestination(around, settings, source.host);
+    const destination = await openDestination(around, settings, filledFrom(source.host, settings.prefix));
     const work = await ecrWork({ source, destination }, settings, selected, session.signal);
     return { work, destination, source, close: () => Promise.resolve() };
   }
@@ -92,13 +92,13 @@ async function open(around: Surroundings, settings: EcrSettings): Promise<Opened
 async function openDestination(
   around: Surroundings,
   { destination }: EcrSettings,
-  filledFrom: string | undefined,
+  origin: string | undefined,
 ): Promise<EcrSides['destination']> {
   if ('layout' in destination) {
     const { openOciLayout } = await import('../../layout/oci-layout.ts');
     return { host: layoutHost, store: await openOciLayout(destination.layout), ecr: undefined };
   }
-  const ecr = await openEcrDestination(around, destination, filledFrom);
+  const ecr = await openEcrDestination(around, destination, origin);
   return { host: ecr.host, store: ecr.store, ecr };
 }
 
@@ -204,7 +204,7 @@ async function replicated(
     recorder.note(work.unchanged.map((request) => unchangedStatus(request, when)));
     const sourceHost = source?.host ?? '';
     recorder.note(deletionStatuses(work.deleted, destination.host, sourceHost, 'deleted-at-source', when));
-    const carried = settings.withSettings ? await carry(session, { work, destination, source }) : [];
+    const carried = settings.withSettings ? await carry(session, { work, destination, source }, settings.prefix) : [];
     const copied = await replicateWithTries(session, work.copy, {
       tries: settings.tries,
       verify: settings.once,
@@ -255,6 +255,7 @@ const settingsAtOnce = 4;
 async function carry(
   { reporter, signal }: Session,
   { work, destination, source }: Pick<Opened, 'work' | 'destination' | 'source'>,
+  prefix: string,
 ): Promise<readonly Failure[]> {
   const { ecr } = destination;
   if (ecr === undefined || source === undefined) return [];
@@ -265,7 +266,7 @@ async function carry(
   const carried = work.repositories.map((pair) =>
     limit(async (): Promise<readonly Failure[]> => {
       try {
-        const own = { [sourceTag]: source.host };
+        const own = { [sourceTag]: filledFrom(source.host, prefix) };
         const differences = await carrySettings(from, pair.source, to, pair.target, own, signal);
         for (const message of differences) reporter.emit({ type: 'notice', level: 'info', message });
         return [];

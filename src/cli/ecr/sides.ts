@@ -24,8 +24,13 @@ export interface EcrSide<Store> {
 /** Parameter for another account's keys, as the data replication hub's ECR plugin calls it. */
 const defaultParameter = 'drh-credentials';
 
-/** Repositories that are filled from another registry carry its host under this tag: only these are ever pruned. */
+/** Repositories that are filled from another registry say so under this tag: only these are ever pruned. */
 export const sourceTag = 'image-replication-source';
+
+/** What the tag says. One registry may be filled from another one several times, under different prefixes. */
+export function filledFrom(sourceHost: string, prefix: string): string {
+  return prefix === '' ? sourceHost : `${sourceHost} in ${prefix}`;
+}
 
 /** Makes clients for regions and credentials, and ends them all together. */
 export interface AwsPool {
@@ -76,19 +81,20 @@ export async function openEcrSource(around: Surroundings, place: EcrPlace): Prom
   return { aws, host, registryId, store };
 }
 
-/** @param filledFrom what the tag {@link sourceTag} of the repositories says; without it they get none */
+/** @param origin what the tag {@link sourceTag} of the repositories says; without it they get none */
 export async function openEcrDestination(
   around: Surroundings,
   place: EcrPlace,
-  filledFrom: string | undefined,
+  origin: string | undefined,
 ): Promise<EcrSide<WriteStore>> {
   const { session } = around;
   const { aws, registryId } = await sideClients(around, place, 'destination');
   const { host, baseUrl, credentials, control, mounting } = await ecrRegistry(aws, {
     region: place.region,
     registryId,
+    accountId: place.access.kind === 'default' ? variable(session.env, 'AWS_ACCOUNT_ID') : undefined,
     settings: { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' },
-    tags: filledFrom === undefined ? {} : { [sourceTag]: filledFrom },
+    tags: origin === undefined ? {} : { [sourceTag]: origin },
     reporter: session.reporter,
     signal: session.signal,
   });
