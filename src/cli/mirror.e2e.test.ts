@@ -251,6 +251,47 @@ tools: {image: tools, registry: '${hub.host}'}
     expect(messages.at(-1)?.message).toBe('stopped in good order');
     expect(messages.map(({ message }) => message)).toContain(`${config}: 3 sections`);
   });
+
+  it('is interrupted in the middle of a pass, held back by the registry, and goes on where it was', async () => {
+    const names = ['one', 'two', 'three', 'four', 'five'];
+    for (const name of names) await hub.putImage(`many/${name}`, '1', buildImage({ name: `many-${name}` }));
+    const section = (name: string): string => `[${name}]\nimage = ${name}\ntag = 1\nproject = many\n`;
+    const head = `[DEFAULT]\nrefresh = 1w\nsource-repository = ${hub.host}/many\n`;
+    await writeFile(config, head + names.map(section).join(''));
+    hub.fail({
+      class: 'manifest-head',
+      times: 2,
+      fault: { kind: 'status', status: 429, headers: { 'retry-after': '1' } },
+    });
+    hub.fail({ class: 'blob-get', times: 'always', fault: { kind: 'stall', milliseconds: 300 } });
+    const args = ['mirror', '--config', config, '--out', join(folder, 'out'), '--port', '0', '--concurrency', '1'];
+    const program = startProgram(args, env);
+    await until(() => ecr.count('upload-put') > 0);
+    program.process.kill('SIGTERM');
+    const run = await program.ended;
+    expectStatus(run, 0);
+    expect(run.stdout).toContain('stopped in good order');
+    const there = (): readonly string[] => names.filter((name) => ecr.tags(`many/${name}`).includes('1'));
+    expect(there().length).toBeLessThan(names.length);
+    const status = await mirror(['--status']);
+    expect(status.stdout).not.toContain('failed');
+
+    const uploads = (): readonly string[] =>
+      ecr.requests
+        .of(({ class: kind, status: answered }) => kind === 'upload-put' && answered === 201)
+        .map(
+          ({ repository, path }) =>
+            `${repository ?? ''} ${/digest=(?:sha256%3A|sha256:)(\w+)/.exec(path)?.[1] ?? path}`,
+        );
+    const sent = uploads();
+    expect(sent[0]).toMatch(/^many\/\w+ [0-9a-f]{64}$/);
+    hub.reset();
+    ecr.requests.reset();
+    expectStatus(await mirror(['--once']), 0);
+    expect(there()).toEqual(names);
+    expect(uploads().filter((upload) => sent.includes(upload))).toEqual([]);
+    expect(await ecr.damage()).toEqual([]);
+  });
 });
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {

@@ -102,6 +102,13 @@ describe('mirrorPass', () => {
     expect(tracking.images()[0]).toMatchObject({ digest: 'sha256:1', mirrored: first, error: 'gone' });
   });
 
+  it('leaves due what a stop kept from being found out', async () => {
+    const range = section('a', { tags: { kind: 'semver', range: '^1', keep: 1 } });
+    const stopped = new ReplicationError('cancelled', 'stopped by SIGTERM');
+    const result = await mirrorPass([range], { ...ports(), listTags: () => Promise.reject(stopped) });
+    expect([result.sections, result.unresolved.length, tracking.sections().size]).toEqual([[], 1, 0]);
+  });
+
   it('leaves due what was not begun, and forgets what the file has no more', async () => {
     const two = section('a', { tags: { kind: 'listed', tags: ['1', '2'] } });
     const { sections } = await mirrorPass(

@@ -142,6 +142,8 @@ export async function mirrorPass(sections: readonly MirrorSection[], ports: Pass
   for (const { image, result } of done)
     if (result.kind === 'failed' && !failed.has(image.section)) failed.set(image.section, result.error);
   const complete = new Set(sections.map(({ name }) => name));
+  for (const { section, error } of unresolved)
+    if (error.code === 'cancelled' || error.code === 'deadline') complete.delete(section);
   for (const [position, image] of images.entries())
     if ((results[position]?.kind ?? 'not-begun') === 'not-begun') complete.delete(image.section);
   const states = sections
