@@ -8,6 +8,7 @@ import {
   isScalar,
   isSeq,
   parseDocument,
+  Scalar,
   type ToStringOptions,
   visit,
   YAMLMap,
@@ -132,8 +133,12 @@ function set(document: Document, path: ValuePath, value: string, effective: Valu
   }
   prepare(document, path);
   const node = document.getIn(path, true);
-  if (isScalar(node)) node.value = value;
-  else document.setIn(path, value);
+  const scalar = isScalar(node) ? node : new Scalar(value);
+  scalar.value = value;
+  const parent = document.getIn(path.slice(0, -1), true);
+  // Old go-yaml reads no colon in a plain text inside of brackets.
+  if (isCollection(parent) && parent.flow === true && value.includes(':')) scalar.type = Scalar.QUOTE_DOUBLE;
+  if (scalar !== node) document.setIn(path, scalar);
 }
 
 /** What stands in the way of a path (null, or a text where a map is needed) makes room. */
