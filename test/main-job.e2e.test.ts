@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { ownerTagKey } from '../src/aws/owner-tag.ts';
+import { digestOf } from '../src/model/digest.ts';
 import { ChartIsolation } from '../src/model/isolation.ts';
 import type { Plan } from '../src/model/plan.ts';
 import { locate, parseReference } from '../src/model/reference.ts';
@@ -27,7 +28,8 @@ const content = haveRealCharts ? 'real' : 'sample';
 if (content === 'sample') {
   process.stderr.write(`\nNOTE main job: there is no ${realCharts}, so the project's sample charts stand in\n`);
 }
-const versions = content === 'real' ? { newest: '1.34', oldest: '1.30' } : { newest: '1.0', oldest: '1.0' };
+const versions =
+  content === 'real' ? { newest: '1.34', older: ['1.33', '1.32', '1.31', '1.30'] } : { newest: '1.0', older: [] };
 async function readIsolation(run: EksRun): Promise<readonly ChartIsolation[]> {
   return ChartIsolation.array().parse(JSON.parse(await readFile(join(run.out, 'isolation.json'), 'utf8')));
 }
@@ -165,6 +167,8 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
     const stored = world.s3.buckets.get(bucket)?.versions.find(({ key }) => key === object);
     expect(stored?.body).toBe(readFileSync(join(first.out, 'replication_result.json'), 'utf8'));
     expect(Buffer.byteLength(stored?.body ?? '')).toBeLessThan(100 * 1024);
+    const lock = readFileSync(join(first.out, 'replication.lock.json'), 'utf8');
+    expect(result.lock).toEqual({ s3_object: object.replace('.json', '.lock.json'), digest: digestOf(lock) });
     const metadata: unknown = JSON.parse(readFileSync(join(first.out, 'metadata.json'), 'utf8'));
     expect(metadata).toMatchObject({
       S3Bucket: bucket,
@@ -253,6 +257,7 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
     expect(kinds(again)).toEqual({ unchanged: plan.images.length + plan.charts.length });
     expect(writes(world.ecr)).toEqual([]);
     expect(blobReads(world)).toBe(0);
+    // Its lock included, by digest: some of the charts make names and certificates at random.
     expect(await readResult(again)).toEqual(result);
   });
 
@@ -271,15 +276,28 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
     expect(touched).toEqual(new Set(image?.targets.map((target) => splitTarget(target).repository)));
   });
 
-  it.runIf(content === 'real')('does the same for the oldest version, beside what is there', async () => {
-    const before = world.ecr.repositories().length;
-    const older = await world.fillFromPlan({ version: versions.oldest });
-    const run = await world.eks({ version: versions.oldest, env: { SEEDFARMER_DEPLOYMENT_NAME: 'old' } });
-    expect(run.status, said(run)).toBe(0);
-    expect(world.ecr.repositories().length).toBeGreaterThan(before);
-    expect(kinds(run)['copied']).toBeLessThan(older.images.length);
-    await expectIsolated('helm4', (await readResult(run)).charts, '1.30.0');
-  });
+  it.runIf(content === 'real').each(versions.older)(
+    'does the same for EKS %s, beside what is there',
+    async (version) => {
+      const before = world.ecr.repositories().length;
+      // All but one chart of the newer ones are those of the newest, and declared images are all that they have.
+      const older = await world.fillFromPlan({
+        version,
+        args: version === versions.older.at(-1) ? [] : ['--no-render'],
+      });
+      const run = await world.eks({ version, env: { SEEDFARMER_DEPLOYMENT_NAME: 'old' } });
+      expect(run.status, said(run)).toBe(0);
+      expect(kinds(run)['copied'] ?? 0).toBeLessThan(older.images.length);
+      const isolation = await readIsolation(run);
+      expect(isolation.map(({ key }) => key)).toEqual(Object.keys(VersionFile(version).charts).sort());
+      expect(isolation.filter(({ holds, profiles }) => !holds || profiles.length === 0)).toEqual([]);
+      const open = isolation.flatMap((chart) => chart.references.filter(({ proof }) => proof !== 'proven'));
+      expect(open.filter(({ reference }) => !uncovered.some((pattern) => pattern.test(reference)))).toEqual([]);
+      if (version !== versions.older.at(-1)) return;
+      expect(world.ecr.repositories().length).toBeGreaterThan(before);
+      await expectIsolated('helm4', (await readResult(run)).charts, `${version}.0`);
+    },
+  );
 
   it('finds and proves the same when no image is declared at all', async () => {
     const bare = await withoutDeclaredImages(world, versions.newest);
