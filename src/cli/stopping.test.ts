@@ -43,7 +43,8 @@ describe('stopping', () => {
   it('ends in order on SIGTERM', async () => {
     world.open.fail({ class: 'manifest-head', times: 'always', fault: { kind: 'stall', milliseconds: 1_500 } });
     const program = startProgram(eksArguments(world, '--publish'), world.env);
-    await sleep(1_000);
+    // It listens to signals by the time it asks for something.
+    while (world.open.count('manifest-head') === 0 && program.process.exitCode === null) await sleep(20);
     program.process.kill('SIGTERM');
     const run = await program.ended;
     expect(run.status).toBe(1);
