@@ -26,6 +26,8 @@ export interface MirrorSettings {
   /** Names the target in fingerprints. */
   readonly targetKey: string;
   readonly region: string | undefined;
+  /** Whether it runs on Google Cloud, whose metadata server hands out tokens for Google's registries. */
+  readonly onGoogle: boolean;
   /** For sections that name none. */
   readonly platforms: 'all' | readonly Platform[];
 }
@@ -44,6 +46,7 @@ export function mirrorSettings(command: MirrorArguments, env: EnvironmentVariabl
     target,
     targetKey: target.kind === 'ecr' ? ['ecr', target.account ?? '', target.region].join(' ') : target.text,
     region,
+    onGoogle: ['GOOGLE', 'GKE'].includes(cloudOf(env)),
     platforms: command.platforms === undefined ? 'all' : parsePlatforms(splitList(command.platforms)),
   };
 }
@@ -65,7 +68,7 @@ function targetSettings(
   env: EnvironmentVariables,
   region: string | undefined,
 ): MirrorTargetSettings {
-  const cloud = (variable(env, 'CLOUD') ?? 'AWS').toUpperCase();
+  const cloud = cloudOf(env);
   const example = examples[cloud];
   if (cloud !== 'AWS' && example === undefined) {
     throw new ReplicationError('configuration', `CLOUD is "${cloud}"`, {
@@ -87,6 +90,10 @@ function targetSettings(
     });
   }
   return { kind: 'ecr', region, account: accountOf(env) };
+}
+
+function cloudOf(env: EnvironmentVariables): string {
+  return (variable(env, 'CLOUD') ?? 'AWS').toUpperCase();
 }
 
 function accountOf(env: EnvironmentVariables): string | undefined {

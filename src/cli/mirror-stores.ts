@@ -2,6 +2,8 @@ import { firstCredential } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
 import { registryStore } from '../registry/store.ts';
+import { googleCredentials } from '../mirror/google-credentials.ts';
+import { variable } from './environment.ts';
 import { openAws } from './aws-session.ts';
 import { dockerCredentials } from './docker-credentials.ts';
 import { lazyEcr } from './lazy-ecr.ts';
@@ -20,10 +22,15 @@ export interface MirrorStores {
 
 const repositorySettings = { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' } as const;
 
-/** Credentials are ECR's for hosts that are ECR's, else what `docker login` or a mounted config.json has. */
+/** Credentials: ECR's for hosts that are ECR's, else what `docker login` or a mounted config.json has, else Google's own there. */
 export async function openMirrorStores(session: Session, settings: MirrorSettings): Promise<MirrorStores> {
   const ecr = lazyEcr(session, settings.region);
-  const credentials = firstCredential([ecr.credentials, dockerCredentials(session)]);
+  const { env, mask } = session;
+  // A login that was given goes before the machine's own identity.
+  const google = settings.onGoogle
+    ? [googleCredentials({ metadataHost: variable(env, 'GCE_METADATA_HOST'), mask })]
+    : [];
+  const credentials = firstCredential([ecr.credentials, dockerCredentials(session), ...google]);
   const stores = new Map<string, ReadStore>();
   const source = (registry: string): ReadStore => {
     const store = stores.get(registry) ?? registryStore(session.transport, registry, { credentials });
