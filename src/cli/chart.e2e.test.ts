@@ -41,17 +41,19 @@ describeWith(['helm4'], 'an application chart', () => {
       ['apps/shop', '1.4.0', '1.9.0', '1.10.0', 'latest'],
       ['apps/queue', '3.2'],
       ['apps/collector', '0.95.0'],
+      ['apps/agent', '1.1'],
       ['tools/shell', '1.0'],
       ['cc/runwhen-contrib-rw-cli-codecollection-main', '20240114120000', '20240115080000'],
       ['cc/runwhen-contrib-rw-cli-codecollection-develop', '20240116080000'],
       ['cc/acme-other-collection-main', '2024-02-01', 'latest'],
     ] as const)
       for (const tag of tags) await world.open.putImage(repository, tag, buildImage({ name: `${repository} ${tag}` }));
-    await world.charts.add(packageChart(shop()));
+    await world.charts.add(packageChart(small()));
     chart = join(world.folder, 'charts', 'shop');
     await mkdir(dirname(chart));
     const archive = join(world.folder, 'shop.tgz');
     await writeFile(archive, packageChart(shop()).bytes);
+    await writeFile(join(world.folder, 'small.tgz'), packageChart(small()).bytes);
     await extract({ file: archive, cwd: dirname(chart) });
     pages.set('/main/codecollections.yaml', collections('https://github.com/acme/other-collection', 'git@github.com:RunWhen-contrib/rw-cli-codecollection.git')); // prettier-ignore
   });
@@ -63,7 +65,7 @@ describeWith(['helm4'], 'an application chart', () => {
     await writeFile(join(world.folder, 'values.yaml'), values());
   });
 
-  /** A registry apart, a repository with its host, a hardcoded image, and a place for the code collections' image. */
+  /** A registry apart, a repository with its host, parts that a template fills in, and a place for the code collections' image. */
   function shop(): ChartSpec {
     return {
       name: 'shop',
@@ -74,6 +76,7 @@ describeWith(['helm4'], 'an application chart', () => {
         queue: { image: `${source}/apps/queue`, tag: '3.2' },
         collector: { enabled: false, image: { repository: `${source}/apps/collector`, tag: '0.95.0' } },
         runner: { runEnvironment: { image: { registry: '', repository: '' } } },
+        agent: { enabled: false, image: { registry: '', repository: '' } },
       },
       templates: {
         'web.yaml': deployment(
@@ -84,11 +87,22 @@ describeWith(['helm4'], 'an application chart', () => {
 {{- if .Values.collector.enabled }}
 - name: collector
   image: {{ .Values.collector.image.repository }}:{{ .Values.collector.image.tag }}
+{{- end }}
+{{- if .Values.agent.enabled }}
+- name: agent
+  image: {{ .Values.agent.image.registry | default "${source}" }}/{{ .Values.agent.image.repository | default "apps/agent" }}:1.1
 {{- end }}`,
         ),
       },
     };
   }
+
+  const small = (): ChartSpec => ({
+    name: 'small',
+    version: '2.1.0',
+    values: { image: `${source}/tools/shell:1.0` },
+    templates: { 'run.yaml': deployment('- name: run\n  image: {{ .Values.image }}') },
+  });
 
   const values = (): string => `# our shop
 queue:
@@ -121,11 +135,17 @@ replicas: 2
   }
 
   it('goes under the prefix by the path rule, and helm names only the target with the updated values', async () => {
+    await writeFile(join(world.folder, 'values.yaml'), `${values()}agent: { enabled: true }\n`);
     await writeFile(join(world.folder, 'extra.txt'), `# tools\n${source}/tools/shell:1.0 - tools.shell\n`);
     const result = await run([...local(), '-e', join(world.folder, 'extra.txt'), '-p', 'my-company/shop', '--keep-rendered', ...fromSite()]); // prettier-ignore
     expectStatus(result, 0);
     const target = `${world.ecr.host}/my-company/shop`;
-    expect(rendered()).toEqual([`${target}/collector:0.95.0`, `${target}/queue:3.2`, `${target}/shop:1.9.0`]);
+    expect(rendered()).toEqual([
+      `${target}/agent:1.1`,
+      `${target}/collector:0.95.0`,
+      `${target}/queue:3.2`,
+      `${target}/shop:1.9.0`,
+    ]);
     for (const [name, tag] of [
       ['shop', '1.9.0'],
       ['queue', '3.2'],
@@ -143,7 +163,7 @@ replicas: 2
     expect(after.runner).toEqual({ runEnvironment: { image: { registry: world.ecr.host, repository: 'my-company/shop/runwhen-contrib-rw-cli-codecollection-main', tag: '20240115080000' } } }); // prettier-ignore
     expect(world.ecr.tags('my-company/shop/acme-other-collection-main')).toEqual(['2024-02-01']);
     const list = await readFile(join(world.out, 'helm_chart_images.txt'), 'utf8');
-    expect(list.trim().split('\n')).toEqual([`${source}/apps/collector:0.95.0`, `${source}/apps/queue:3.2`, `${source}/apps/shop:1.9.0`]); // prettier-ignore
+    expect(list.trim().split('\n')).toEqual([`${source}/apps/agent:1.1`, `${source}/apps/collector:0.95.0`, `${source}/apps/queue:3.2`, `${source}/apps/shop:1.9.0`]); // prettier-ignore
     expect(await readFile(join(world.out, 'rendered_chart.yaml'), 'utf8')).toContain(`${source}/apps/queue:3.2`);
   });
 
@@ -162,20 +182,20 @@ replicas: 2
   });
 
   it.each([
-    ['an archive', () => ['-c', join(world.folder, 'shop.tgz')]],
-    ['a repository by its address', () => ['-c', `${world.charts.url}/shop`]],
-    ['a name in a repository', () => ['-c', 'shop', '--repo', world.charts.url, '--chart-version', '^2']],
-    ['the address of an archive', () => ['-c', `${world.charts.url}/shop-2.1.0.tgz`]],
+    ['an archive', () => ['-c', join(world.folder, 'small.tgz')]],
+    ['a repository by its address', () => ['-c', `${world.charts.url}/small`]],
+    ['a name in a repository', () => ['-c', 'small', '--repo', world.charts.url, '--chart-version', '^2']],
+    ['the address of an archive', () => ['-c', `${world.charts.url}/small-2.1.0.tgz`]],
   ])('is read from %s', async (_, args) => {
     expectStatus(await run([...args(), '--plan', '--no-code-collections']), 0);
-    expect(await updated()).toContain('repository: test-rwl-runwhen/shop');
+    expect(await updated()).toContain('/test-rwl-runwhen/shell:1.0');
   });
 
   it('is read as repo/chart from a repository that helm was told of', async () => {
     const config = join(world.folder, 'helm-config');
     await mkdir(config, { recursive: true });
     await writeFile(join(config, 'repositories.yaml'), `repositories:\n- name: ours\n  url: ${world.charts.url}\n`);
-    expectStatus(await run(['-c', 'ours/shop', '--plan', '--no-code-collections'], { HELM_CONFIG_HOME: config }), 0);
+    expectStatus(await run(['-c', 'ours/small', '--plan', '--no-code-collections'], { HELM_CONFIG_HOME: config }), 0);
     const unknown = await run(['-c', 'other/shop', '--plan', '--no-code-collections', '--allow-fallback', '--static-images', await oneImage()], { HELM_CONFIG_HOME: config }); // prettier-ignore
     expectStatus(unknown, 0);
     expect(unknown.stdout).toContain('invalid Helm chart path: other/shop');
@@ -212,7 +232,7 @@ replicas: 2
     pages.set('/broken/codecollections.yaml', 'codecollections: []');
     const list = join(world.folder, 'collections.json');
     await writeFile(list, JSON.stringify([{ repository_image: `${source}/cc/acme-other-collection-main` }]));
-    const args = [...local(), '-p', 'broken', '-b', 'broken', ...fromSite(), '--static-code-collections', list];
+    const args = ['-c', '', '--static-images', await oneImage(), '-p', 'broken', '-b', 'broken', ...fromSite(), '--static-code-collections', list]; // prettier-ignore
     const result = await run(args);
     expectStatus(result, 1);
     expect(result.stdout).toContain('is no list of code collections');
