@@ -208,6 +208,24 @@ replicas: 2
     return path;
   };
 
+  it('names an image that no value moves with its template: copied all the same, and a failure where that is wanted', async () => {
+    const fixed: ChartSpec = {
+      name: 'fixed',
+      version: '1.0.0',
+      templates: { 'run.yaml': deployment(`- name: run\n  image: ${source}/tools/shell:1.0`) },
+    };
+    const path = join(world.folder, 'fixed.tgz');
+    await writeFile(path, packageChart(fixed).bytes);
+    const args = ['-c', path, '-p', 'fixed', '--no-code-collections'];
+    const warned = await run(args);
+    expectStatus(warned, 0);
+    expect(warned.stdout).toMatch(
+      /chart fixed 1\.0\.0 still names \S+\/tools\/shell:1\.0 \(fixed\/templates\/run\.yaml:\d+/,
+    );
+    expect(world.ecr.tags('fixed/shell')).toEqual(['1.0']);
+    expectStatus(await run([...args, '--uncontrolled', 'fail']), 1);
+  });
+
   it('stands aside for the static list with -c "", which takes the most recent tag', async () => {
     const none = join(world.folder, 'none.json');
     await writeFile(none, '[]');
