@@ -191,6 +191,9 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(run.stdout).toContain(`${sourceHost}/team/nothing:latest is not at the source`);
     expect(world.destination.tags('chosen/team/app')).toEqual(['1.0']);
     expect(world.destination.tags('chosen/team/tools')).toHaveLength(5);
+    expect(await statuses('--state', 'failed')).toMatchObject([
+      { target: `${destinationHost}/chosen/team/nothing:latest`, tries: 1 },
+    ]);
     const ignored = await ecr('--src-image-list', 'a,b', '--plan');
     succeeded(ignored);
     expect(ignored.stdout).toContain('--src-image-list is ignored: --src-list is ALL');

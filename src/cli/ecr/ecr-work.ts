@@ -4,14 +4,14 @@ import { repositories } from '../../aws/repositories.ts';
 import type { CopyRequest } from '../../copy/request.ts';
 import type { Digest } from '../../model/digest.ts';
 import { ReplicationError } from '../../model/errors.ts';
-import { type Failure, failureOf } from '../../model/result.ts';
+import { failureOf } from '../../model/result.ts';
 import type { ReadStore, WriteStore } from '../../model/store.ts';
 import { compareContents, type Difference, noContent, type Wanted } from '../../sources/ecr/compare.ts';
 import type { SelectedImage } from '../../sources/ecr/selection.ts';
 import { sourceRepository, targetRepository } from '../../sources/ecr/target-repository.ts';
 import type { EcrSettings } from './settings.ts';
 import { type EcrSide, filledFrom, sourceTag } from './sides.ts';
-import { type DeletedImages, type Destination, type EcrWork, requestFor } from './work.ts';
+import { type AbsentImage, type DeletedImages, type Destination, type EcrWork, requestFor } from './work.ts';
 
 export interface EcrSides {
   readonly source: EcrSide<ReadStore>;
@@ -79,7 +79,12 @@ export async function ecrWork(
   return {
     copy,
     unchanged: certain ? unchanged : [],
-    failures: compared.flatMap((each) => each.difference.absent.map((label) => absent(source.host, each.name, label))),
+    failures: [],
+    absent: compared.flatMap((each) =>
+      each.difference.absent.map((label) =>
+        absent(source.host, `${destination.host}/${each.target}`, each.name, label),
+      ),
+    ),
     deleted:
       destination.ecr === undefined || targetListing === undefined
         ? []
@@ -187,15 +192,14 @@ function labelled(content: RepositoryContent | undefined): Pick<DeletedImages, '
   };
 }
 
-function absent(host: string, repository: string, label: string): Failure {
-  const reference = `${host}/${repository}${label.includes(':') ? '@' : ':'}${label}`;
-  return failureOf(
+function absent(host: string, target: string, repository: string, label: string): AbsentImage {
+  const end = `${label.includes(':') ? '@' : ':'}${label}`;
+  const reference = `${host}/${repository}${end}`;
+  const error = new ReplicationError('not-found', `${reference} is not at the source`, {
+    side: 'source',
     reference,
-    new ReplicationError('not-found', `${reference} is not at the source`, {
-      side: 'source',
-      reference,
-      host,
-      remedy: 'correct the list of images, or push the image to the source',
-    }),
-  );
+    host,
+    remedy: 'correct the list of images, or push the image to the source',
+  });
+  return { source: reference, target: `${target}${end}`, failure: failureOf(reference, error) };
 }

@@ -42,6 +42,7 @@ export async function registryWork(
     copy: [...new Map(copy.map((request) => [targetOf(request), request])).values()],
     unchanged: [],
     failures,
+    absent: [],
     deleted: [],
     repositories: [],
   };

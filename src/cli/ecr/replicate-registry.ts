@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import pLimit from 'p-limit';
 import { carrySettings } from '../../aws/carry-settings.ts';
 import { readParameter, registryLogin } from '../../aws/parameters.ts';
-import { type CopyRequest, placeName } from '../../copy/request.ts';
+import { placeName } from '../../copy/request.ts';
 import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
 import { isDigest } from '../../model/digest.ts';
 import { ReplicationError, toReplicationError } from '../../model/errors.ts';
@@ -26,7 +26,7 @@ import { openStatus } from './open-status.ts';
 import { registryWork } from './registry-work.ts';
 import type { Chosen, EcrSettings } from './settings.ts';
 import { filledFrom, openEcrDestination, openEcrSource, sourceTag, type Surroundings } from './sides.ts';
-import { statusRecorder } from './status-recorder.ts';
+import { absentStatus, statusRecorder, unchangedStatus } from './status-recorder.ts';
 import { replicateWithTries } from './tries.ts';
 import type { EcrWork } from './work.ts';
 
@@ -180,7 +180,7 @@ async function planned(session: Session, { work }: Opened): Promise<JobResult> {
   const estimate = await estimateCopy(work.copy, session.signal);
   for (const message of [...shortened(lines, mostLines), ...estimateLines(estimate)])
     session.reporter.emit({ type: 'notice', level: 'info', message });
-  return { failures: [...work.failures, ...estimate.failures], totals: undefined };
+  return { failures: [...failuresOf(work), ...estimate.failures], totals: undefined };
 }
 
 async function replicated(
@@ -202,6 +202,7 @@ async function replicated(
     await recorder.begin(work.copy);
     const when = now().toISOString();
     recorder.note(work.unchanged.map((request) => unchangedStatus(request, when)));
+    recorder.note(work.absent.map((image) => absentStatus(image, when)));
     const sourceHost = source?.host ?? '';
     recorder.note(deletionStatuses(work.deleted, destination.host, sourceHost, 'deleted-at-source', when));
     const carried = settings.withSettings ? await carry(session, { work, destination, source }, settings.prefix) : [];
@@ -211,7 +212,7 @@ async function replicated(
       onTry: (outcome, attempt) => recorder.finished(outcome, attempt),
     });
     for (const message of copied.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
-    const failures: Failure[] = [...work.failures, ...carried, ...copied.failures];
+    const failures: Failure[] = [...failuresOf(work), ...carried, ...copied.failures];
     if (settings.prune && work.deleted.length > 0 && destination.ecr !== undefined) {
       const pruned = await pruneIfWanted(session, failures, confirm, work, destination.ecr);
       failures.push(...(pruned ?? []));
@@ -278,15 +279,6 @@ async function carry(
   return (await Promise.all(carried)).flat();
 }
 
-function unchangedStatus({ artifact, source, targets: [place] }: CopyRequest, when: string) {
-  return {
-    target: place === undefined ? artifact : placeName(place),
-    source: artifact,
-    digest: source.reference,
-    state: 'unchanged' as const,
-    tries: 0,
-    started: when,
-    finished: when,
-    error: null,
-  };
+function failuresOf({ failures, absent }: EcrWork): readonly Failure[] {
+  return [...failures, ...absent.map(({ failure }) => failure)];
 }

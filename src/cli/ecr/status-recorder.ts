@@ -2,6 +2,7 @@ import { type CopyRequest, placeName } from '../../copy/request.ts';
 import { ReplicationError, toReplicationError } from '../../model/errors.ts';
 import { type Failure, failureOf, type Outcome } from '../../model/result.ts';
 import type { ImageStatus, StatusStore } from '../../status/status.ts';
+import type { AbsentImage } from './work.ts';
 
 /** Keeps the status of each image up to date while a run goes on, in few writes. */
 export interface StatusRecorder {
@@ -99,4 +100,24 @@ function lost(store: StatusStore, error: unknown): ReplicationError {
     remedy: cause.remedy ?? 'the images themselves are not affected; run again once the store can be written',
     cause,
   });
+}
+
+/** An image that was asked for and is not at the source. */
+export function absentStatus({ source, target, failure }: AbsentImage, when: string): ImageStatus {
+  const error = failure.cause;
+  return { target, source, digest: null, state: 'failed', tries: 1, started: when, finished: when, error };
+}
+
+/** An image that both listings show alike. */
+export function unchangedStatus({ artifact, source, targets: [place] }: CopyRequest, when: string): ImageStatus {
+  return {
+    target: place === undefined ? artifact : placeName(place),
+    source: artifact,
+    digest: source.reference,
+    state: 'unchanged',
+    tries: 0,
+    started: when,
+    finished: when,
+    error: null,
+  };
 }

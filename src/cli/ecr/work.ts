@@ -8,12 +8,20 @@ export interface EcrWork {
   readonly copy: readonly CopyRequest[];
   /** The same on both sides. */
   readonly unchanged: readonly CopyRequest[];
-  /** Asked for, and not at the source. */
+  /** What could not be looked at. */
   readonly failures: readonly Failure[];
+  /** Asked for, and not at the source. */
+  readonly absent: readonly AbsentImage[];
   /** At the destination from this source, and gone there. */
   readonly deleted: readonly DeletedImages[];
   /** Repositories with their names on both sides. */
   readonly repositories: readonly RepositoryPair[];
+}
+
+export interface AbsentImage {
+  readonly source: string;
+  readonly target: string;
+  readonly failure: Failure;
 }
 
 export interface RepositoryPair {
