@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 // (helm, moto, seedfarmer, a distribution registry, skopeo).
 // Timeouts tell a hang from a slow machine, nothing else. On a shared CI machine a test that failed is run once more and
 // marked in the output; here it fails at once.
-const retry = process.env.CI === undefined ? 0 : 1;
+const retry = process.env['CI'] === undefined ? 0 : 1;
 
 export default defineConfig({
   test: {

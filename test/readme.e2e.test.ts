@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { codeIn, commandsOf, document, fencesOf, tableBelow } from './readme/markdown.ts';
@@ -31,6 +31,8 @@ const manifest = Package.parse(jsonFile(join(root, 'package.json')));
 
 const eks =
   'npx image-replication eks --eks-version 1.34 --data-dir my-data --project demo --deployment dev --module replication';
+const locked =
+  'npx image-replication eks --lock out/replication.lock.json --project demo --deployment dev --module replication';
 const images = 'npx image-replication images --list images.txt --target registry.example.com/mirror';
 
 interface Step {
@@ -53,6 +55,7 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
   // bench/bench.e2e.test.ts runs it.
   'npm run bench': () => isScript('bench'),
   'npm run bench -- --scale 0.01 --reps 1': () => isScript('bench'),
+  'npm run bench -- discovery': () => isScript('bench'),
 
   'npm run demo': async (place) => {
     const [first, second] = [await place.run('npm run demo'), await place.run('npm run demo')];
@@ -88,6 +91,7 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
     },
   },
   [eks]: { says: /copied +2[12] artifacts/, after: (place) => expect(reposOf(place).length).toBeGreaterThan(15) },
+  [locked]: { says: /nothing to copy/ },
   [`${eks} --target oci-layout:bundle`]: {
     says: /eks: done/,
     after: ({ folder }) => expect(existsSync(join(folder, 'bundle/oci-layout'))).toBe(true),
@@ -119,6 +123,11 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
   'npx image-replication helm': { says: /helm \d+\.\d+\.\d+: \S+\/helm/ },
   'npx image-replication --help': everyCommandIsDescribed,
   'npx image-replication eks --help': { says: /--data-dir[\s\S]*Example:/ },
+  // Their pages' commands: src/cli/{ecr,chart,mirror}.e2e.test.ts and the test of the pages below.
+  'npx image-replication ecr --help': { says: /--dest-region[\s\S]*Example:/ },
+  'npx image-replication status --help': { says: /--store[\s\S]*Example:/ },
+  'npx image-replication chart --help': { says: /--code-collections[\s\S]*Example:/ },
+  'npx image-replication mirror --help': { says: /--config[\s\S]*Example:/ },
 
   // Without -u: it would mend the very file that the test is about.
   'npx vitest run --project unit src/sources/eks/shipped.test.ts -u': async () => {
@@ -191,6 +200,26 @@ describeWith(['seedfarmer'], 'the manifests in README.md and README-DATAFILES.md
     const paths = examples.flatMap((example) => (Files.parse(example).dataFiles ?? []).map(({ filePath }) => filePath));
     expect(paths).toHaveLength(4);
     for (const path of paths) expect(existsSync(join(root, path)), path).toBe(true);
+  });
+});
+
+describe('the pages of the other jobs', () => {
+  const pages = readdirSync(join(root, 'docs')).map((name) => `docs/${name}`);
+  const jobs = pages.flatMap((page) =>
+    commandsOf(document(page))
+      .filter((command) => command.startsWith('npx image-replication '))
+      .map((command) => [page, command] as const),
+  );
+
+  it('are there', () => expect(pages.length).toBeGreaterThan(2));
+
+  it.each(jobs)('%s: %s has options that the program knows', (_, command) => {
+    const [job = '', ...words] = command.replace('npx image-replication ', '').split(/\s+/);
+    const help = execFileSync(process.execPath, [join(root, 'scripts/image-replication.js'), job, '--help'], {
+      encoding: 'utf8',
+    });
+    for (const option of words.filter((word) => /^--?[a-z]/.test(word)))
+      expect(help).toMatch(new RegExp(`${option.split('=')[0] ?? option}\\b`));
   });
 });
 
