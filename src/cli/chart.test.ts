@@ -1,8 +1,9 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ProgramRun, runProgram, type Variables } from '../../test/program.ts';
+import { type ProgramRun, runProgram, startProgram, type Variables } from '../../test/program.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
 
@@ -129,6 +130,24 @@ describe('the chart job', () => {
     expect(target.tags('team/newest')).toEqual(['1.0']);
     expect(result.stdout).toContain('tag 1.0, the most recent of 1 tags');
     expect(result.stdout).toContain(`${source.host}/no/tags`);
+  });
+
+  it('ends in order when it is told to stop, and the next run goes on from there', async () => {
+    source.reset();
+    source.fail({ class: 'blob-get', times: 'always', fault: { kind: 'stall', milliseconds: 900 } });
+    const path = await extra(`${source.host}/a/one:1.0`, `${source.host}/b/one:1.0 stopped/two`);
+    const args = [...there(), '-p', 'stopped', '-e', path, '--concurrency', '1'];
+    const all = ['chart', '-c', '', ...lists, '--out', join(folder, 'out'), ...args];
+    const program = startProgram(all, { PATH: process.env['PATH'], HOME: folder });
+    while (source.count('blob-get') === 0 && program.process.exitCode === null) await sleep(20);
+    program.process.kill('SIGTERM');
+    const stopped = await program.ended;
+    expect(stopped.status, stopped.stdout + stopped.stderr).toBe(1);
+    expect(stopped.stdout).toContain('stopped by SIGTERM');
+    source.reset();
+    const result = await run(args);
+    expect(result.status, result.stdout).toBe(0);
+    expect([target.tags('stopped/one'), target.tags('stopped/two')]).toEqual([['1.0'], ['1.0']]);
   });
 
   it('plans without moving anything', async () => {
