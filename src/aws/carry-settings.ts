@@ -109,9 +109,10 @@ async function mutable(
   return told;
 }
 
-function mutability(
-  repository: Repository,
-): Pick<CreateRepositoryRequest, 'imageTagMutability' | 'imageTagMutabilityExclusionFilters'> & {
+function mutability(repository: Repository): Pick<
+  CreateRepositoryRequest,
+  'imageTagMutability' | 'imageTagMutabilityExclusionFilters'
+> & {
   readonly imageTagMutability: NonNullable<CreateRepositoryRequest['imageTagMutability']>;
 } {
   const filters = repository.imageTagMutabilityExclusionFilters ?? [];
