@@ -46,19 +46,14 @@ export async function probe(
   sentinels: Sentinels,
   purse: Spending,
 ): Promise<Probe> {
-  const marked = await renderMarked(
-    {
-      candidates: candidates.map((candidate, id) => ({
-        path: candidate.path,
-        mark: sentinels.mark(id),
-        value: markedText(candidate, sentinels.mark(id)),
-      })),
-      baseline,
-      overrides,
-    },
-    purse,
-  );
+  const markedValues = candidates.map((candidate, id) => ({
+    path: candidate.path,
+    mark: sentinels.mark(id),
+    value: markedText(candidate, sentinels.mark(id)),
+  }));
+  const marked = await renderMarked({ candidates: markedValues, baseline, overrides }, purse);
   const landings: Landing[] = [];
+  const hidden = new Set<Candidate>();
   const inner = new Map<string, readonly ValuePath[]>();
   const refusals = marked.refusals.map(({ path, why }) => ({ path, why: sentinels.readable(why) }));
   for (const { references, text } of marked.renders) {
@@ -71,16 +66,19 @@ export async function probe(
     for (const [{ path }, line] of inLabels)
       refusals.push({ path, why: `it also sets the label "${line}", and Kubernetes takes no such label` });
     const spoiled = new Set(inLabels.keys());
-    read(
-      references,
-      candidates,
-      baseline,
-      sentinels,
-      (landing) => {
-        if (!spoiled.has(landing.candidate)) landings.push(landing);
-      },
-      inner,
-    );
+    const land = (landing: Landing): void => {
+      if (!spoiled.has(landing.candidate)) landings.push(landing);
+    };
+    read(references, candidates, baseline, sentinels, { land, hide: (candidate) => hidden.add(candidate), inner });
+  }
+  // Both parts of a name were empty, and both marks stand where the chart has defaults: what stands behind the first one
+  // shows only when it is marked alone.
+  const alone = markedValues.filter(({ path }) => [...hidden].some((candidate) => candidate.path === path));
+  for (const { references } of (await renderMarked({ candidates: alone, baseline, overrides }, purse)).renders) {
+    const land = (landing: Landing): void => {
+      if (hidden.has(landing.candidate)) landings.push(landing);
+    };
+    read(references, candidates, baseline, sentinels, { land, hide: () => undefined, inner: new Map() });
   }
   return { landings, refusals, inner };
 }
@@ -168,19 +166,27 @@ function isNamed(refused: RefusedRendering, { path, mark }: MarkedValue): boolea
   );
 }
 
+interface Reading {
+  readonly land: (landing: Landing) => void;
+  /** The candidate begins a reference of which another one's mark has taken the rest away. */
+  readonly hide: (candidate: Candidate) => void;
+  readonly inner: Map<string, readonly ValuePath[]>;
+}
+
 function read(
   rendered: readonly FoundReference[],
   candidates: readonly Candidate[],
   baseline: Baseline,
   sentinels: Sentinels,
-  land: (landing: Landing) => void,
-  inner: Map<string, readonly ValuePath[]>,
+  { land, hide, inner }: Reading,
 ): void {
   for (const [found, now] of pairUp(baseline.references, rendered, sentinels)) {
     const leading = sentinels.leading(now.text);
     const candidate = leading && candidates[leading.id];
     if (leading !== undefined && candidate !== undefined) {
-      land({ baseline, found, candidate, rest: sentinels.without(leading.rest) });
+      const behind = sentinels.within(leading.rest).map((id) => candidates[id]);
+      if (behind.some((other) => other !== candidate && other?.edit === 'fill')) hide(candidate);
+      else land({ baseline, found, candidate, rest: sentinels.without(leading.rest) });
       continue;
     }
     const paths = sentinels
