@@ -72,6 +72,11 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
   'npm run demo -- --target oci-layout:out/bundle': { says: /eks: done/ },
   'skopeo inspect --raw oci:out/bundle:demo-registry.example.com/team/web:1.2.0': readsTheBundle,
 
+  // A test of this suite.
+  'npx vitest run --project e2e test/main-job.e2e.test.ts': () => {
+    expect(existsSync(join(root, 'test/main-job.e2e.test.ts'))).toBe(true);
+  },
+
   // What they do is tested with the real CLI in seedfarmer.e2e.test.ts.
   'seedfarmer apply manifests/dev/deployment.yaml': () => usage('apply', /apply \[OPTIONS\] SPEC/),
   'seedfarmer destroy dev': () => usage('destroy', /destroy \[OPTIONS\] DEPLOYMENT/),
