@@ -32,7 +32,7 @@ export async function runMirrorPass(
       root: `${stores.target.name}/${stores.path}`,
       listTags: ({ registry, repository }) => stores.source(registry).listTags(repository, session.signal),
       copy: async (images) => {
-        const requests = requestsOf(images, stores);
+        const requests = mirrorRequests(images, stores);
         announce(session, stores, requests);
         const replication = await replicate(session, { images: requests, charts: [], verify: false });
         for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
@@ -55,7 +55,7 @@ export async function runMirrorPass(
 }
 
 /** One request for each source and choice of platforms, with all its names: it is asked about and read once. */
-function requestsOf(images: readonly WantedImage[], stores: MirrorStores): readonly CopyRequest[] {
+export function mirrorRequests(images: readonly WantedImage[], stores: MirrorStores): readonly CopyRequest[] {
   const requests = new Map<string, CopyRequest>();
   for (const image of images) {
     const key = JSON.stringify([sourceText(image), image.platforms]);

@@ -6,8 +6,11 @@ import { type Plan, planVersion } from '../model/plan.ts';
 import { failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
 import type { MirrorFile } from '../sources/mirror/mirror-file.ts';
+import { mirrorRequests } from './mirror-pass.ts';
 import type { MirrorSettings } from './mirror-settings.ts';
+
 import { openMirrorStores } from './mirror-stores.ts';
+import { tellEstimate } from './plan-estimate.ts';
 import { platformTexts } from './platform-text.ts';
 import type { JobResult, Session } from './session.ts';
 
@@ -58,8 +61,9 @@ export async function planMirror(
       charts: [],
     };
     const files = await writeFiles(resolve(out), { 'plan.json': jsonText(plan) });
+    const unread = await tellEstimate(session, mirrorRequests(images, stores));
     return {
-      failures: unresolved.map(({ section, error }) => failureOf(`[${section}]`, error)),
+      failures: [...unresolved.map(({ section, error }) => failureOf(`[${section}]`, error)), ...unread],
       totals: undefined,
       files,
     };

@@ -4,6 +4,7 @@ import { type CopyRequest, placeName } from '../copy/request.ts';
 import { toReplicationError } from '../model/errors.ts';
 import { type Failure, failureOf } from '../model/result.ts';
 import { counted, formatBytes } from '../report/format.ts';
+import type { Session } from './session.ts';
 
 /** What copying would take, at most: nothing of it is known to be at the target. Bytes are bytes. */
 export interface Estimate {
@@ -59,6 +60,13 @@ export async function estimateCopy(requests: readonly CopyRequest[], signal: Abo
     dockerHubPulls,
     failures,
   };
+}
+
+/** Tells what copying would take. @returns failures of images that could not be looked at */
+export async function tellEstimate(session: Session, requests: readonly CopyRequest[]): Promise<readonly Failure[]> {
+  const estimate = await estimateCopy(requests, session.signal);
+  for (const message of estimateLines(estimate)) session.reporter.emit({ type: 'notice', level: 'info', message });
+  return estimate.failures;
 }
 
 export function estimateLines(estimate: Estimate): readonly string[] {

@@ -16,6 +16,7 @@ import { type ChartCommand, type ChartSettings, chartSettings } from '../chart-s
 import { chartStage, type ChartRun, digestAtSource, type ExtractedChart, listStage, nameAll } from '../chart-stages.ts';
 import { type ChartSurroundings, openSurroundings } from '../chart-surroundings.ts';
 import { imageRequest } from '../copy-requests.ts';
+import { tellEstimate } from '../plan-estimate.ts';
 import { replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
 
@@ -88,12 +89,13 @@ async function runIn(run: ChartRun, command: ChartCommand): Promise<JobResult> {
     plan,
     charts: proof === undefined ? [] : [proof.isolation],
   });
+  const requests = images.map((image) => imageRequest(image, around.store, () => around.target.store));
   if (command.plan === true) {
     const proof = await prove(false);
     for (const { source, targets } of images) notice('info', `${source} -> ${targets.join(', ')}`);
+    failures.push(...(await tellEstimate(session, requests)));
     return { failures, totals: undefined, files, report: report(proof) };
   }
-  const requests = images.map((image) => imageRequest(image, around.store, () => around.target.store));
   const replication = await replicate(session, { images: requests, charts: [], verify: true });
   failures.push(...replication.failures);
   for (const message of replication.notices) notice('warning', message);

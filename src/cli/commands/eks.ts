@@ -27,6 +27,7 @@ import { isolateWith, isolationContext, proveAll } from '../eks-isolation.ts';
 import { type LeftRemedies, leftRemedies, noRemedies } from '../eks-remedies.ts';
 import { readEksLock, runLockedEks } from './eks-locked.ts';
 import { findHelm } from './helm.ts';
+import { tellEstimate } from '../plan-estimate.ts';
 import type { Replication } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
 import { collecting } from '../steps.ts';
@@ -106,6 +107,8 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     if (command.plan === true) {
       failures.push(...judged(session, settings, files, plan.isolation, remedies).failures);
       const paths = await writeIsolation(out, plan.isolation, remedies);
+      const requests = plan.plan.images.map((image) => imageRequest(image, sources.store, () => target.store));
+      failures.push(...(await tellEstimate(session, requests)));
       const report = { plan: plan.plan, charts: plan.isolation, remedies: remedies.report };
       return { failures, totals: undefined, files: [...written, ...paths], report };
     }

@@ -13,6 +13,7 @@ import { type LazyEcr, lazyEcr } from '../lazy-ecr.ts';
 import { type ImagesWork, leaveLock, lockedWork, type StoreOf } from '../lock-images.ts';
 import { lockedSession, lockMismatches } from '../lock-plan.ts';
 import { targetRoot } from '../lock-targets.ts';
+import { tellEstimate } from '../plan-estimate.ts';
 import { replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
 import { layoutHost, openTarget, parseTarget, type Target } from '../target.ts';
@@ -52,7 +53,7 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
             level: 'info',
             message: `${request.artifact} -> ${placeText(place)}`,
           });
-      return { failures: [], totals: undefined };
+      return { failures: await tellEstimate(session, work.requests), totals: undefined };
     }
     const replication = await replicate(work.lock === undefined ? session : lockedSession(session), {
       images: work.requests,

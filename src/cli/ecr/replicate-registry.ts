@@ -16,7 +16,7 @@ import { counted, shortened } from '../../report/format.ts';
 import { parseSelection, type SelectedImage } from '../../sources/ecr/selection.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { lazyEcr } from '../lazy-ecr.ts';
-import { estimateCopy, estimateLines } from '../plan-estimate.ts';
+import { tellEstimate } from '../plan-estimate.ts';
 import { platformTexts } from '../platform-text.ts';
 import type { JobResult, Session } from '../session.ts';
 import { layoutHost } from '../target.ts';
@@ -177,10 +177,8 @@ function planOf(work: EcrWork) {
 
 async function planned(session: Session, { work }: Opened): Promise<JobResult> {
   const lines = work.copy.map((request) => `${request.artifact} -> ${request.targets.map(placeName).join(', ')}`);
-  const estimate = await estimateCopy(work.copy, session.signal);
-  for (const message of [...shortened(lines, mostLines), ...estimateLines(estimate)])
-    session.reporter.emit({ type: 'notice', level: 'info', message });
-  return { failures: [...failuresOf(work), ...estimate.failures], totals: undefined };
+  for (const message of shortened(lines, mostLines)) session.reporter.emit({ type: 'notice', level: 'info', message });
+  return { failures: [...failuresOf(work), ...(await tellEstimate(session, work.copy))], totals: undefined };
 }
 
 async function replicated(
