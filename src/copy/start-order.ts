@@ -22,10 +22,10 @@ export interface StartOrderOptions<T extends Ready> {
 /** So many are known before the smaller half of them starts, while the others' lookups still run. */
 const enoughToBegin = 8;
 /**
- * So many start before all needs are known, no more: what they bring is kept for those who may still need it. It is what
- * ECR's limit on manifests takes several seconds for.
+ * So many start before all needs are known, no more: what they bring is kept for those who may still need it, which costs
+ * processor time for large blobs. Their manifests are what ECR's limit takes at once and in the first second.
  */
-const mostEarly = 64;
+const mostEarly = 8;
 /** Artifacts whose bytes move at the same time: what is under way takes memory, so thousands must not be. */
 const mostMoving = 256;
 
