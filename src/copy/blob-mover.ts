@@ -103,10 +103,11 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
       return noUpload(need);
     }
     // One refusal says it for all where nothing was ever granted: nobody should wait for a mount that never comes.
-    const first = mount.verdict === 'unknown';
-    if (first) refuseMounts(mount);
-    // Where mounts work, a refusal says that the blob is lacking; here it says nothing.
-    if (first && !need.missing && need.store.batchedExistence !== true) return uploaded(need, state, undefined, 'head');
+    if (mount.verdict === 'unknown') refuseMounts(mount);
+    // Where mounts work, a refusal says that the blob is lacking; elsewhere it says nothing. Another one's refusal may have
+    // told so while this one was under way.
+    const lacking = mount.verdict === 'granted' || need.missing || need.store.batchedExistence === true;
+    if (!lacking) return uploaded(need, state, undefined, 'head');
     return uploaded(need, state, start, 'nothing');
   };
 
