@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Machine } from '../measure/machine.ts';
+import { Machine } from '../measure/machine.ts';
 import { type ChartCost, DiscoveryRun } from './measure.ts';
 
 /** One measurement, as `--json` writes it. */
@@ -7,13 +7,7 @@ export const DiscoveryReport = DiscoveryRun.extend({
   kind: z.literal('image-replication/bench-discovery'),
   version: z.literal(1),
   startedAt: z.string(),
-  machine: z.object({
-    cpu: z.string(),
-    cores: z.number(),
-    memoryBytes: z.number(),
-    system: z.string(),
-    node: z.string(),
-  }) satisfies z.ZodType<Machine>,
+  machine: Machine,
   helm: z.string(),
   kubeVersion: z.string(),
 });

@@ -1,12 +1,15 @@
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { z } from 'zod';
 
-export interface Machine {
-  readonly cpu: string;
-  readonly cores: number;
-  readonly memoryBytes: number;
-  readonly system: string;
-  readonly node: string;
-}
+/** What a measurement was made on. */
+export const Machine = z.object({
+  cpu: z.string(),
+  cores: z.number(),
+  memoryBytes: z.number(),
+  system: z.string(),
+  node: z.string(),
+});
+export type Machine = Readonly<z.infer<typeof Machine>>;
 
 export function describeMachine(): Machine {
   return {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Machine } from '../measure/machine.ts';
+import { Machine } from '../measure/machine.ts';
 import { manifestFloor, profiles } from '../relay/profile.ts';
 import { Run } from '../run.ts';
 import { lackingText } from '../verify.ts';
@@ -12,13 +12,7 @@ export const BenchReport = z.object({
   version: z.literal(1),
   /** ISO 8601, UTC. */
   startedAt: z.string(),
-  machine: z.object({
-    cpu: z.string(),
-    cores: z.number(),
-    memoryBytes: z.number(),
-    system: z.string(),
-    node: z.string(),
-  }) satisfies z.ZodType<Machine>,
+  machine: Machine,
   /** Of the tools, and of the registry on both sides. */
   versions: z.record(z.string(), z.string()),
   settings: z.object({ scale: z.number(), seed: z.string(), repetitions: z.number() }),

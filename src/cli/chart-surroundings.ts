@@ -20,6 +20,7 @@ import {
 import { openAws } from './aws-session.ts';
 import { chartDataFiles } from './chart-settings.ts';
 import { dockerCredentials } from './docker-credentials.ts';
+import { defaultRepositorySettings } from './ecr-store.ts';
 import { variable } from './environment.ts';
 import { lazyEcr } from './lazy-ecr.ts';
 import type { Session } from './session.ts';
@@ -126,7 +127,7 @@ async function open(
   return openTarget(session, text, {
     aws: () => (own.aws ??= openAws(session, region)),
     accountId: variable(session.env, 'AWS_ACCOUNT_ID'),
-    settings: { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' },
+    settings: defaultRepositorySettings,
     tags: {},
     credentials,
   });

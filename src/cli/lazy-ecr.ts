@@ -2,7 +2,7 @@ import type { Aws } from '../aws/clients.ts';
 import { parseEcrHost } from '../aws/ecr-hosts.ts';
 import type { CredentialSource } from '../model/credentials.ts';
 import type { WriteStore } from '../model/store.ts';
-import { registryStore } from '../registry/store.ts';
+import { defaultRepositorySettings, ecrStore } from './ecr-store.ts';
 import { variable } from './environment.ts';
 import type { Session } from './session.ts';
 
@@ -47,18 +47,13 @@ export function lazyEcr(session: Session, region: string | undefined): LazyEcr {
         const ecr = await ecrRegistry(clients, {
           region: found.region,
           registryId: found.accountId,
-          settings: { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' },
+          settings: defaultRepositorySettings,
           tags: {},
           reporter: session.reporter,
           signal: session.signal,
         });
-        return registryStore(session.transport, host, {
-          credentials: ecr.credentials,
-          control: ecr.control,
-          authenticateFirst: true,
-          mounting: ecr.mounting,
-          writesPerSecond: { manifest: { rate: 10, burst: 10 } },
-        });
+        // The host as it was asked for: it may be another name of the same registry, such as a FIPS endpoint.
+        return ecrStore(session.transport, { ...ecr, host, baseUrl: undefined });
       })();
     },
     close: async () => (await aws)?.close(),

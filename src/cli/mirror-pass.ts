@@ -4,6 +4,7 @@ import { type Failure, failureOf, type Outcome, type Totals } from '../model/res
 import { type ImageResult, mirrorPass, sourceText, type WantedImage } from '../mirror/pass.ts';
 import type { Tracking } from '../mirror/tracking.ts';
 import type { MirrorSection } from '../sources/mirror/mirror-file.ts';
+import { announceRequests } from './announce.ts';
 import type { MirrorSettings } from './mirror-settings.ts';
 import { type MirrorStores, openMirrorStores } from './mirror-stores.ts';
 import { replicate } from './replicate.ts';
@@ -79,13 +80,7 @@ function placeOf(image: WantedImage, { target, path }: MirrorStores) {
 
 function announce(session: Session, stores: MirrorStores, requests: readonly CopyRequest[]): void {
   session.reporter.emit({ type: 'run-started', job: 'mirror', target: `${stores.target.name}/${stores.path}` });
-  session.reporter.emit({
-    type: 'planned',
-    images: requests.length,
-    charts: 0,
-    targets: requests.reduce((sum, request) => sum + request.targets.length, 0),
-    sources: [...new Set(requests.map((request) => request.source.store.name))].sort(),
-  });
+  announceRequests(session.reporter, requests);
 }
 
 function resultsOf(

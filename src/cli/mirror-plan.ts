@@ -6,6 +6,7 @@ import { type Plan, planVersion } from '../model/plan.ts';
 import { failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
 import type { MirrorFile } from '../sources/mirror/mirror-file.ts';
+import { announceRequests } from './announce.ts';
 import { mirrorRequests } from './mirror-pass.ts';
 import type { MirrorSettings } from './mirror-settings.ts';
 
@@ -30,13 +31,8 @@ export async function planMirror(
     const states = tracking?.sections() ?? new Map<string, SectionState>();
     const root = `${stores.target.name}/${stores.path}`;
     session.reporter.emit({ type: 'run-started', job: 'mirror', target: root });
-    session.reporter.emit({
-      type: 'planned',
-      images: new Set(images.map(sourceText)).size,
-      charts: 0,
-      targets: images.length,
-      sources: [...new Set(images.map(({ source }) => source.registry))].sort(),
-    });
+    const requests = mirrorRequests(images, stores);
+    announceRequests(session.reporter, requests);
     const due = new Map(
       file.sections.map((section) => [
         section.name,
@@ -61,7 +57,7 @@ export async function planMirror(
       charts: [],
     };
     const files = await writeFiles(resolve(out), { 'plan.json': jsonText(plan) });
-    const unread = await tellEstimate(session, mirrorRequests(images, stores));
+    const unread = await tellEstimate(session, requests);
     return {
       failures: [...unresolved.map(({ section, error }) => failureOf(`[${section}]`, error)), ...unread],
       totals: undefined,

@@ -6,6 +6,7 @@ import { googleCredentials } from '../mirror/google-credentials.ts';
 import { variable } from './environment.ts';
 import { openAws } from './aws-session.ts';
 import { dockerCredentials } from './docker-credentials.ts';
+import { defaultRepositorySettings, ecrStore } from './ecr-store.ts';
 import { lazyEcr } from './lazy-ecr.ts';
 import type { MirrorSettings } from './mirror-settings.ts';
 import type { Session } from './session.ts';
@@ -19,8 +20,6 @@ export interface MirrorStores {
   readonly path: string;
   close(): Promise<void>;
 }
-
-const repositorySettings = { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' } as const;
 
 /** Credentials: ECR's for hosts that are ECR's, else what `docker login` or a mounted config.json has, else Google's own there. */
 export async function openMirrorStores(session: Session, settings: MirrorSettings): Promise<MirrorStores> {
@@ -56,7 +55,7 @@ export async function openMirrorStores(session: Session, settings: MirrorSetting
     aws: () => {
       throw new ReplicationError('internal', 'a named target is no ECR of the account');
     },
-    settings: repositorySettings,
+    settings: defaultRepositorySettings,
     tags: {},
     credentials,
   });
@@ -71,21 +70,14 @@ async function openOwnEcr(
   const { ecrRegistry } = await import('../aws/ecr.ts');
   const aws = openAws(session, region);
   try {
-    const { host, baseUrl, credentials, control, mounting } = await ecrRegistry(aws, {
+    const ecr = await ecrRegistry(aws, {
       registryId: account,
-      settings: repositorySettings,
+      settings: defaultRepositorySettings,
       tags: {},
       reporter: session.reporter,
       signal: session.signal,
     });
-    const store = registryStore(session.transport, host, {
-      credentials,
-      control,
-      baseUrl,
-      authenticateFirst: true,
-      mounting,
-      writesPerSecond: { manifest: { rate: 10, burst: 10 } },
-    });
+    const store = ecrStore(session.transport, ecr);
     return { store, close: () => aws.close() };
   } catch (error) {
     await aws.close();

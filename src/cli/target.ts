@@ -6,6 +6,7 @@ import { noCredentials } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { RegistryControl, WriteStore } from '../model/store.ts';
 import { registryStore } from '../registry/store.ts';
+import { ecrStore } from './ecr-store.ts';
 import type { Session } from './session.ts';
 
 /** Where a job writes: a store, and the host under which its content is named. */
@@ -83,14 +84,12 @@ export async function openTarget(session: Session, text: TargetText, options: Ta
         signal: session.signal,
       });
       const { host, baseUrl, credentials, control, mounting } = ecr;
-      // The host is ECR's own answer, so its token may be sent at once, without waiting for a challenge.
-      const store = registryStore(session.transport, host, {
+      const store = ecrStore(session.transport, {
+        host,
+        baseUrl,
         credentials,
         control: { ...control, ensureRepository: remembered(control.ensureRepository) },
-        baseUrl,
-        authenticateFirst: true,
         mounting,
-        writesPerSecond: { manifest: { rate: 10, burst: 10 } },
       });
       return { store, host, path: '', credentials, ecr };
     }

@@ -1,7 +1,6 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { ReplicationErrors, toReplicationError } from '../../model/errors.ts';
-import { type Plan, type PlannedImage, planVersion } from '../../model/plan.ts';
-import { locate, parseReference } from '../../model/reference.ts';
+import { type Plan, planVersion } from '../../model/plan.ts';
 import { failureOf } from '../../model/result.ts';
 import { checkTargetRepository } from '../../model/target-name.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
@@ -15,6 +14,7 @@ import { type ChartProof, proveUpdatedValues } from '../chart-proof.ts';
 import { type ChartCommand, type ChartSettings, chartSettings } from '../chart-settings.ts';
 import { chartStage, type ChartRun, digestAtSource, type ExtractedChart, listStage, nameAll } from '../chart-stages.ts';
 import { type ChartSurroundings, openSurroundings } from '../chart-surroundings.ts';
+import { announcePlan } from '../announce.ts';
 import { imageRequest } from '../copy-requests.ts';
 import { tellEstimate } from '../plan-estimate.ts';
 import { replicate } from '../replicate.ts';
@@ -63,9 +63,9 @@ async function runIn(run: ChartRun, command: ChartCommand): Promise<JobResult> {
     digestAtSource(around.store, source, session.signal),
   );
   for (const { source, targets } of images) run.naming.detail(`${source} -> ${targets.join(', ')}`);
-  announce(run, images);
   const updated = updatedText(run, chart, keyed);
   const plan: Plan = { version: planVersion, job: 'chart', images: [...images], charts: [] };
+  announcePlan(session.reporter, plan);
   const files = [...(await writePlan(plan, updated, chart, settings, command))];
   const prove = async (copied: boolean): Promise<ChartProof | undefined> => {
     if (chart === undefined || updated === undefined) return undefined;
@@ -118,16 +118,6 @@ function wantedOf({ ready, extraction }: ExtractedChart): readonly Wanted[] {
   return extraction.images.flatMap(({ copies, place }) =>
     copies.map(({ source, target }) => ({ source, target, origin: { path: `${ready.from}: ${place}` } })),
   );
-}
-
-function announce({ session }: ChartRun, images: readonly PlannedImage[]): void {
-  session.reporter.emit({
-    type: 'planned',
-    images: images.length,
-    charts: 0,
-    targets: images.reduce((sum, { targets }) => sum + targets.length, 0),
-    sources: [...new Set(images.map(({ source }) => locate(parseReference(source)).registry))].sort(),
-  });
 }
 
 /** `undefined` when there is neither a chart nor a values file: then nobody knows what values there are. */

@@ -7,8 +7,10 @@ import { type CredentialSource, firstCredential } from '../../model/credentials.
 import type { CopyRequest, TargetPlace } from '../../copy/request.ts';
 import { registryStore } from '../../registry/store.ts';
 import { type ImageListEntry, parseImageList } from '../../sources/image-list.ts';
+import { announceRequests } from '../announce.ts';
 import { splitList } from '../environment.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
+import { defaultRepositorySettings } from '../ecr-store.ts';
 import { type LazyEcr, lazyEcr } from '../lazy-ecr.ts';
 import { type ImagesWork, leaveLock, lockedWork, type StoreOf } from '../lock-images.ts';
 import { lockedSession, lockMismatches } from '../lock-plan.ts';
@@ -117,13 +119,7 @@ async function listed(
 function announce(session: Session, command: ImagesCommand, { requests }: ImagesWork): void {
   const target = command.target ?? (command.lock === undefined ? 'as listed' : 'as locked');
   session.reporter.emit({ type: 'run-started', job: 'images', target });
-  session.reporter.emit({
-    type: 'planned',
-    images: requests.length,
-    charts: 0,
-    targets: requests.reduce((sum, request) => sum + request.targets.length, 0),
-    sources: [...new Set(requests.map((request) => request.source.store.name))].sort(),
-  });
+  announceRequests(session.reporter, requests);
 }
 
 function targetText(place: TargetPlace, host: string | undefined): string {
@@ -205,7 +201,7 @@ async function openCommonTarget(
     aws: () => {
       throw new ReplicationError('internal', 'a named target is no ECR of the account');
     },
-    settings: { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' },
+    settings: defaultRepositorySettings,
     tags: {},
     credentials,
   });

@@ -7,6 +7,7 @@ import { accessKeys } from '../../aws/parameters.ts';
 import { isReplicationError } from '../../model/errors.ts';
 import type { ReadStore, WriteStore } from '../../model/store.ts';
 import { registryStore } from '../../registry/store.ts';
+import { defaultRepositorySettings, ecrStore } from '../ecr-store.ts';
 import { variable } from '../environment.ts';
 import type { Session } from '../session.ts';
 import type { EcrPlace, EcrSettings } from './settings.ts';
@@ -89,24 +90,16 @@ export async function openEcrDestination(
 ): Promise<EcrSide<WriteStore>> {
   const { session } = around;
   const { aws, registryId } = await sideClients(around, place, 'destination');
-  const { host, baseUrl, credentials, control, mounting } = await ecrRegistry(aws, {
+  const ecr = await ecrRegistry(aws, {
     region: place.region,
     registryId,
     accountId: place.access.kind === 'default' ? variable(session.env, 'AWS_ACCOUNT_ID') : undefined,
-    settings: { scanOnPush: true, immutableTags: false, encryptionKey: 'AES256' },
+    settings: defaultRepositorySettings,
     tags: origin === undefined ? {} : { [sourceTag]: origin },
     reporter: session.reporter,
     signal: session.signal,
   });
-  const store = registryStore(session.transport, host, {
-    credentials,
-    control,
-    baseUrl,
-    authenticateFirst: true,
-    mounting,
-    writesPerSecond: { manifest: { rate: 10, burst: 10 } },
-  });
-  return { aws, host, registryId, store };
+  return { aws, host: ecr.host, registryId, store: ecrStore(session.transport, ecr) };
 }
 
 async function sideClients(
