@@ -168,7 +168,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     startEks: (chosen) => startProgram(argumentsOf(chosen, chosen.out), environmentOf(chosen)),
     async fillFromPlan(chosen = {}) {
       const run = await eks({ ...chosen, publish: false, args: [...(chosen.args ?? []), '--plan'] });
-      if (run.status !== 0)
+      // A plan looks at its images, and ends with 1 as long as there are none to look at.
+      if (run.status !== 0 && run.status !== 1)
         throw new Error(`planning ended with ${run.status ?? 'a signal'}:\n${run.stdout}${run.stderr}`);
       const plan = Plan.parse(JSON.parse(await readFile(join(run.out, 'plan.json'), 'utf8')));
       await fill(
