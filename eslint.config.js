@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 
 /**
  * The rooms of src/ and the rooms each may import from: cli -> sources, charts, copy, publish, retention, mirror ->
- * status, registry, layout, aws -> model, report. A room may always import itself.
+ * status, registry, layout, aws -> model, report. fleet -> shards, status, registry, aws. A room may always import itself.
  */
 const mayImport = {
   model: [],
@@ -18,6 +18,8 @@ const mayImport = {
   sources: ['charts', 'registry', 'layout', 'aws', 'model', 'report'],
   status: ['aws', 'model', 'report'],
   mirror: ['sources', 'status', 'registry', 'aws', 'model', 'report'],
+  shards: ['model', 'report'],
+  fleet: ['shards', 'status', 'registry', 'aws', 'model', 'report'],
   cli: [
     'sources',
     'charts',
@@ -26,6 +28,8 @@ const mayImport = {
     'retention',
     'status',
     'mirror',
+    'shards',
+    'fleet',
     'registry',
     'layout',
     'aws',

@@ -12,7 +12,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'bench/**/*.test.ts'],
+          include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'deploy/**/*.test.ts'],
           exclude: ['**/*.e2e.test.ts'],
           testTimeout: 60_000,
           retry,
@@ -21,7 +21,12 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
-          include: ['src/**/*.e2e.test.ts', 'test/**/*.e2e.test.ts', 'bench/**/*.e2e.test.ts'],
+          include: [
+            'src/**/*.e2e.test.ts',
+            'test/**/*.e2e.test.ts',
+            'bench/**/*.e2e.test.ts',
+            'deploy/**/*.e2e.test.ts',
+          ],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           retry,
