@@ -11,6 +11,7 @@ interface CommonOptions {
   readonly json?: boolean;
   readonly insecureHost?: readonly string[];
   readonly concurrency?: number;
+  readonly maxMinutes?: number;
   readonly report?: string;
 }
 
@@ -245,7 +246,19 @@ function common(command: Command): Command {
       new Option('--concurrency <n>', 'blobs moved at the same time (default: 24 over all, 16 a source)').argParser(
         positive,
       ),
+    )
+    .addOption(
+      new Option(
+        '--max-minutes <n>',
+        'stop in order after so many minutes, and say what is left (default: no limit; eks: MaxMinutes)',
+      ).argParser(minutes),
     );
+}
+
+function minutes(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0 && /^[\d.]+$/.test(text)) return value;
+  throw new InvalidArgumentError('expected a number above 0');
 }
 
 function positive(text: string): number {

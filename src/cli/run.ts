@@ -1,6 +1,12 @@
 import { join, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
-import { exitStatusFor, isReplicationError, ReplicationErrors, toReplicationError } from '../model/errors.ts';
+import {
+  exitStatusFor,
+  isReplicationError,
+  ReplicationError,
+  ReplicationErrors,
+  toReplicationError,
+} from '../model/errors.ts';
 import { type Failure, failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
 import type { EnvironmentVariables } from './environment.ts';
@@ -19,6 +25,8 @@ export interface RunOptions {
   readonly json?: boolean;
   readonly insecureHosts: readonly string[];
   readonly concurrency?: number;
+  /** After so many minutes the run ends in order. */
+  readonly maxMinutes?: number;
   /** Folder for the report. */
   readonly report?: string;
 }
@@ -38,6 +46,7 @@ export async function runJob(
       environment.stderr.write(`error: ${each.message}${each.remedy === undefined ? '' : `\n  ${each.remedy}`}\n`);
     return exitStatusFor(error);
   }
+  if (options.maxMinutes !== undefined) stopAfter(session, options.maxMinutes);
   let status: 0 | 1 | 2 = 0;
   let result: JobResult;
   const unbound = boundHeap();
@@ -74,6 +83,16 @@ export async function runJob(
   }
   await session.close();
   return status;
+}
+
+function stopAfter(session: Session, minutes: number): void {
+  session.stopAt(
+    Date.now() + minutes * 60_000,
+    new ReplicationError('deadline', `stopped after ${minutes} minutes (--max-minutes)`, {
+      side: 'module',
+      remedy: 'run again: what is copied already is not moved twice',
+    }),
+  );
 }
 
 function errorsIn(error: unknown): readonly ReturnType<typeof toReplicationError>[] {

@@ -168,7 +168,6 @@ interface Stopper {
   dispose(): void;
 }
 
-/** SIGTERM and SIGINT end admission, and everything after the grace time; a second one ends everything at once. */
 /**
  * Ends the process after a while, unless it has ended. By a signal: an ordinary exit waits for threads, and one that
  * hangs in a system call (a pipe that nobody writes to) would hold it for ever.
@@ -180,6 +179,10 @@ function endByForce(ms: number): void {
   }, ms).unref();
 }
 
+/**
+ * SIGTERM, SIGINT and a deadline end admission, and everything after the grace time; a second signal ends everything at
+ * once.
+ */
 function stopper(): Stopper {
   const hard = new AbortController();
   const soft = new AbortController();
@@ -216,7 +219,10 @@ function stopper(): Stopper {
   return {
     signal: hard.signal,
     admission: soft.signal,
-    at: (time, reason) => later(time - Date.now(), () => begin(reason)),
+    at: (time, reason) =>
+      later(time - Date.now(), () => {
+        if (!soft.signal.aborted) begin(reason);
+      }),
     dispose() {
       for (const timer of timers) clearTimeout(timer);
       process.off('SIGTERM', onSignal);

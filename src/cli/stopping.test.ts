@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { runProgram, startProgram } from '../../test/program.ts';
@@ -31,6 +34,17 @@ describe('stopping', () => {
     const next = await runProgram(eksArguments(world, '--publish'), world.env);
     expect(next.status, next.stdout).toBe(0);
     expect(world.ecr.count('upload-put')).toBeGreaterThan(already);
+  });
+
+  it('ends any job after the minutes of --max-minutes', async () => {
+    world.open.fail({ class: 'blob-get', times: 'always', fault: { kind: 'stall', milliseconds: 900 } });
+    const folder = await mkdtemp(join(tmpdir(), 'stopping-'));
+    const args = eksArguments(world, '--max-minutes', '0.02', '--target', `oci-layout:${folder}`);
+    const run = await runProgram(args, world.env);
+    await rm(folder, { recursive: true });
+    expect(run.status).toBe(1);
+    expect(run.stdout).toContain('stopped after 0.02 minutes (--max-minutes)');
+    expect(run.stdout).toContain('run again: what is copied already is not moved twice');
   });
 
   it('counts the time from the start of the build', async () => {
