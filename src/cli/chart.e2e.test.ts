@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { type ProgramRun, runProgram, type Variables } from '../../test/program.ts';
 import { startStandIns, type StandIns } from '../../test/stand-ins.ts';
 import { describeWith, requireTool } from '../../test/tools.ts';
+import { packageChart as wrapChart } from '../charts/package.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type ChartSpec, deployment, packageChart } from '../testing/sample-charts.ts';
 
@@ -189,6 +190,56 @@ replicas: 2
   ])('is read from %s', async (_, args) => {
     expectStatus(await run([...args(), '--plan', '--no-code-collections']), 0);
     expect(await updated()).toContain('/test-rwl-runwhen/shell:1.0');
+  });
+
+  it.each([
+    ['with its tag', '/small:2.1.0', []],
+    ['with a range', '/small', ['--chart-version', '>=2 <3']],
+    ['at its newest', '/small', []],
+  ])('is read from a registry, %s', async (_, name, more) => {
+    const { manifest, blobs, tag } = wrapChart({ archive: packageChart(small()).bytes });
+    const { digest } = manifest.descriptor;
+    const content = new Map(blobs.map(({ descriptor, bytes }) => [descriptor.digest, bytes]));
+    const image = { digest, descriptor: manifest.descriptor, manifests: [manifest], blobs: content };
+    await world.open.putImage('helm/charts/small', tag, image);
+    const args = ['-c', `oci://${source}/helm/charts${name}`, ...more];
+    expectStatus(await run([...args, '-p', 'from-oci', '--no-code-collections']), 0);
+    expect(await updated()).toContain(`${world.ecr.host}/from-oci/shell:1.0`);
+    expect(world.ecr.tags('from-oci/shell')).toEqual(['1.0']);
+  });
+
+  it('is told of where a registry does not have it', async () => {
+    const args = ['-c', `oci://${source}/helm/charts/small:9.9.9`, '--static-images', await oneImage()];
+    const result = await run([...args, '--plan', '--no-code-collections']);
+    expectStatus(result, 1);
+    expect(result.stdout).toMatch(/FALLBACK: the images of chart oci:\S+small:9\.9\.9 could not be found out/);
+  });
+
+  it('has its code collections from a checkout of any branch, or from the file alone', async () => {
+    const checkout = join(world.folder, 'codecollection-registry');
+    await mkdir(join(checkout, '.git'), { recursive: true });
+    await writeFile(join(checkout, '.git', 'HEAD'), 'ref: refs/heads/main\n');
+    const list = join(checkout, 'codecollections.yaml');
+    await writeFile(list, collections('ssh://git@github.com/runwhen-contrib/rw-cli-codecollection'));
+    const from = (place: string, ...more: readonly string[]): Promise<ProgramRun> =>
+      run([...local(), '-p', 'checkout', '--code-collection-registry', `${source}/cc/`, '--code-collections', place, ...more]); // prettier-ignore
+    const same = await from(checkout);
+    expectStatus(same, 0);
+    expect(same.stdout).not.toContain('checked out');
+    const other = await from(`file://${list.replace(/codecollections\.yaml$/, '')}`, '-b', 'develop');
+    expectStatus(other, 0);
+    expect(other.stdout).toContain('has branch main checked out, while the images are those of branch develop');
+    expectStatus(await from(list), 0);
+    const name = 'checkout/runwhen-contrib-rw-cli-codecollection';
+    expect([world.ecr.tags(`${name}-main`), world.ecr.tags(`${name}-develop`)]).toEqual([['20240115080000'], ['20240116080000']]); // prettier-ignore
+    const nowhere = await from(
+      join(world.folder, 'no-checkout'),
+      '--plan',
+      '--static-code-collections',
+      await oneImage(),
+    );
+    expectStatus(nowhere, 1);
+    expect(nowhere.stdout).toContain('the list of code collections cannot be read');
   });
 
   it('is read as repo/chart from a repository that helm was told of', async () => {
