@@ -98,7 +98,7 @@ export async function main(argv: readonly string[], environment: Environment): P
   });
   const state = job(
     'status',
-    'show the status of each image that `ecr` has replicated',
+    'show the status of each image that `ecr` or `mirror` has replicated',
     'npx image-replication status --store sqlite:out/status.db --state failed',
   );
   declareStatus(state, async (options) => {

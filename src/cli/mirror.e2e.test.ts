@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { type ProgramRun, runProgram, startProgram, type Variables } from '../../test/program.ts';
 import { Plan } from '../model/plan.ts';
+import { ImageStatus } from '../status/status.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
 
@@ -128,6 +130,25 @@ ${more}`;
       hub.manifest('istio/mixer', '1.7.0')?.descriptor.digest,
     );
     expect((await mirror(['--status'])).stdout).not.toContain('none:latest');
+  });
+
+  it('has its database shown by `status`, in the words of the other jobs', async () => {
+    const lost = `[lost]\nimage = lost\nregistry = ${hub.host}\nsemver = ^1\n`;
+    await writeFile(config, documented(`[gone]\nimage = gone\nregistry = ${hub.host}\n${lost}`).replace('1w', '1s'));
+    expectStatus(await mirror(['--once']), 1);
+    await sleep(1_200);
+    expectStatus(await mirror(['--once']), 1);
+    const store = ['--store', `sqlite:${env['DB_PATH'] ?? ''}`, '--out', join(folder, 'out')];
+    const shown = await runProgram(['status', ...store], env);
+    expectStatus(shown, 0);
+    expect(shown.stdout).toMatch(/unchanged +0 {2}\S+Z {2}\S+\/istio\/mixer:1\.7\.0/);
+    expect(shown.stdout).toContain('4 images: 2 unchanged, 2 failed');
+    expectStatus(await runProgram(['status', ...store, '--state', 'failed'], env), 0);
+    const file = await readFile(join(folder, 'out/status.json'), 'utf8');
+    expect(z.array(ImageStatus).parse(JSON.parse(file))).toMatchObject([
+      { target: `${ecr.hostName}/gone:latest`, state: 'failed', tries: 2, digest: null },
+      { target: '[lost]', state: 'failed', tries: 2 },
+    ]);
   });
 
   it('takes newest versions, platforms, a source that wants a login, and any registry as target', async () => {

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { ReplicationError } from '../../model/errors.ts';
+import { isMirrorDatabase, mirrorStatus } from '../../mirror/mirror-status.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { counted } from '../../report/format.ts';
 import { type ImageState, imageStates } from '../../status/states.ts';
@@ -17,17 +18,20 @@ export interface StatusOptions {
   readonly region?: string;
 }
 
-/** Shows the status of each image, as the last run has left it, and writes it to `status.json`. */
+/** Shows the status of each image, as the last run of `ecr` or `mirror` has left it, and writes it to `status.json`. */
 export async function runStatus(session: Session, options: StatusOptions): Promise<JobResult> {
   const location = parseStatusLocation(options.store ?? `sqlite:${join(options.out, 'status.db')}`);
   const pool = awsPool(session);
   try {
-    const store = await openStatus(location, {
-      aws: () => pool.open(regionOf(session, options)),
-      readOnly: true,
-      createTable: false,
-      signal: session.signal,
-    });
+    const store =
+      location.kind === 'sqlite' && (await isMirrorDatabase(location.path))
+        ? await mirrorStatus(location.path)
+        : await openStatus(location, {
+            aws: () => pool.open(regionOf(session, options)),
+            readOnly: true,
+            createTable: false,
+            signal: session.signal,
+          });
     try {
       const statuses = await store.list({ states: options.state }, session.signal);
       for (const message of [...tableOf(statuses), summaryOf(statuses)])
