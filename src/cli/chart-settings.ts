@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseHelmYaml } from '../charts/helm-yaml.ts';
 import { isMap, merge, type Values } from '../charts/values/tree.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../model/errors.ts';
 import { parsePlatform } from '../model/platform.ts';
 import { isRepository } from '../model/reference.ts';
+import { writeFiles } from '../publish/files.ts';
 import { stampOf, type TagPolicy } from '../sources/chart/naming.ts';
 import { openValues, type ValuesFile } from '../sources/chart/updated-values.ts';
 import { type EnvironmentVariables, splitList, variable } from './environment.ts';
@@ -59,6 +61,8 @@ export interface ChartCommand {
   readonly uncontrolled?: string | undefined;
   readonly keepRendered?: boolean | undefined;
   readonly updatedValues?: string | undefined;
+  /** Lock that is replicated instead. */
+  readonly lock?: string | undefined;
   readonly plan?: boolean | undefined;
   readonly verbose?: boolean | undefined;
   readonly out: string;
@@ -203,4 +207,14 @@ function uncontrolledOf({ uncontrolled = 'WARN' }: ChartCommand): 'WARN' | 'FAIL
   const text = uncontrolled.toUpperCase();
   if (text === 'WARN' || text === 'FAIL') return text;
   throw new ReplicationError('usage', `--uncontrolled is "${uncontrolled}"`, { remedy: 'write warn or fail' });
+}
+
+/** The updated values file: a path of its own, or a name in the folder of the run's files. @returns its path */
+export async function writeUpdatedValues(
+  text: string,
+  { updatedValues: name }: ChartSettings,
+  out: string,
+): Promise<readonly string[]> {
+  const path = name.includes('/') ? resolve(name) : join(resolve(out), name);
+  return writeFiles(dirname(path), { [basename(path)]: text });
 }

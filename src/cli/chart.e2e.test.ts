@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { extract } from 'tar';
@@ -11,7 +11,9 @@ import { type ProgramRun, runProgram, type Variables } from '../../test/program.
 import { startStandIns, type StandIns } from '../../test/stand-ins.ts';
 import { describeWith, requireTool } from '../../test/tools.ts';
 import { packageChart as wrapChart } from '../charts/package.ts';
+import { parseLock } from '../publish/lock.ts';
 import { buildImage } from '../testing/image-builder.ts';
+import { startRegistryServer } from '../testing/registry-server.ts';
 import { type ChartSpec, deployment, packageChart } from '../testing/sample-charts.ts';
 
 // The application chart's job: a chart rendered by the real helm, an ECR-like target, a web server with code collections.
@@ -344,5 +346,73 @@ replicas: 2
     expect(
       world.open.requests.of(({ path, method }) => method === 'GET' && path.includes('/apps/shop/blobs/')),
     ).toEqual([]);
+  });
+
+  it('leaves a lock, which brings back exactly what was copied and the values that name it', async () => {
+    const [target, other] = await Promise.all([
+      startRegistryServer({ manners: 'plain' }),
+      startRegistryServer({ manners: 'plain' }),
+    ]);
+    try {
+      const listed: ChartSpec = {
+        ...shop(),
+        values: { ...shop().values, sidecars: [{ name: 'shell', image: `${source}/tools/shell:1.0` }] },
+        templates: {
+          ...shop().templates,
+          'side.yaml': deployment(
+            '{{- range .Values.sidecars }}\n- name: {{ .name }}\n  image: {{ .image }}\n{{- end }}',
+          ),
+        },
+      };
+      const archive = join(world.folder, 'listed.tgz');
+      await writeFile(archive, packageChart(listed).bytes);
+      const own = join(world.folder, 'own.yaml');
+      await writeFile(own, `${values()}password: hunter2-in-values\n`);
+      const once = ['-c', archive, '-f', own, '-p', 'locked', '--registry', target.host, '--no-code-collections'];
+      expectStatus(await run(once), 0);
+      const first = { values: await updated(), digest: target.manifest('locked/queue', '3.2')?.descriptor.digest };
+      expect(first.values).toContain('- name: shell');
+      const lock = join(world.folder, 'kept.lock.json');
+      const text = await readFile(join(world.out, 'replication.lock.json'), 'utf8');
+      await writeFile(lock, text);
+      expect(text).not.toContain('hunter2');
+      expect(text).not.toContain(world.folder);
+      expect(parseLock(text, lock)).toMatchObject({ job: 'chart', target: `${target.host}/` });
+
+      const before = world.open.manifest('apps/queue', '3.2')?.descriptor.digest;
+      await world.open.putImage('apps/queue', '3.2', buildImage({ name: 'queue that moved' }));
+      expectStatus(await run(once), 0);
+      expect(target.manifest('locked/queue', '3.2')?.descriptor.digest).not.toBe(before);
+      await rm(join(world.out, 'updated_values.yaml'));
+      expectStatus(await run(['--lock', lock, '-f', own, '--registry', target.host]), 0);
+      expect(target.manifest('locked/queue', '3.2')?.descriptor.digest).toBe(before);
+      expect(await updated()).toBe(first.values);
+      expect(await readFile(join(world.out, 'replication.lock.json'), 'utf8')).toBe(text);
+      expectStatus(await runProgram(['verify', '--lock', lock, '--no-sources', '--out', world.out], env), 0);
+
+      const planned = await run(['--lock', lock, '--target', `${other.host}/elsewhere`, '--plan']);
+      expectStatus(planned, 0);
+      expect(planned.stdout).toContain(` -> ${other.host}/elsewhere/locked/queue:3.2`);
+      expect(other.repositories()).toEqual([]);
+      await rm(join(world.out, 'updated_values.yaml'), { force: true });
+      const moved = await run(['--lock', lock, '--target', `${other.host}/elsewhere`]);
+      expectStatus(moved, 0);
+      expect(other.manifest('elsewhere/locked/queue', '3.2')?.descriptor.digest).toBe(before);
+      expect(moved.stdout).toContain('no updated values file');
+      await expect(updated()).rejects.toThrow('ENOENT');
+
+      for (const [args, message] of [
+        [['--lock', lock], `was written for another target: ${target.host}/`],
+        [['--lock', lock, '--latest', '-e', 'x.txt'], 'leave out --extra-images, --latest, or --lock'],
+        [['--lock', join(world.folder, 'none.lock.json')], 'cannot read the lock'],
+      ] as const) {
+        const refused = await run(args);
+        expectStatus(refused, 2);
+        expect(refused.stdout).toContain(message);
+      }
+    } finally {
+      await world.open.putImage('apps/queue', '3.2', buildImage({ name: 'apps/queue 3.2' }));
+      await Promise.all([target.close(), other.close()]);
+    }
   });
 });

@@ -131,6 +131,21 @@ export const LockedEks = z.strictObject({
 });
 export type LockedEks = Readonly<z.infer<typeof LockedEks>>;
 
+/** What the chart job needs beside images to write its values file again: what it sets, and nothing of the user's own values. */
+export const LockedApplication = z.strictObject({
+  /** Absent when there was no chart, and the images are those of lists. */
+  chart: z.strictObject({ name: z.string(), version: z.string() }).optional(),
+  /** Values that name images at the target, by keys and positions from the top. */
+  settings: z.array(
+    z.strictObject({ path: z.array(z.union([z.string(), z.number().int().nonnegative()])).min(1), value: z.string() }),
+  ),
+  /** The chart's own lists that settings lead through, as JSON in its order: helm replaces lists as a whole. */
+  lists: z.array(z.strictObject({ path: z.array(z.string()).min(1), json: z.string() })),
+  /** Images that no value moves, in words. */
+  uncontrolled: z.array(z.string()),
+});
+export type LockedApplication = Readonly<z.infer<typeof LockedApplication>>;
+
 /** Everything that a run replicated, by digest: enough to check a target later, and to replicate exactly the same again. */
 export const Lock = z
   .strictObject({
@@ -144,6 +159,7 @@ export const Lock = z
     /** Sorted by key. */
     charts: z.array(LockedChart),
     eks: LockedEks.optional(),
+    application: LockedApplication.optional(),
   })
   .superRefine((lock, context) => {
     for (const { path, message } of contradictions(lock)) context.addIssue({ code: 'custom', path, message });

@@ -54,6 +54,7 @@ export function declareChart(command: Command, start: StartJob<ChartCommand>): v
     .option('--uncontrolled <what>', 'warn or fail when no value of the chart moves an image (default: warn)')
     .option('--updated-values <file>', 'name of the updated values file (default: updated_values.yaml in --out)')
     .option('--keep-rendered', 'leave rendered_chart.yaml and helm_chart_images.txt, too')
+    .option('--lock <file>', 'replicate exactly what this lock says, by digest, instead of a chart and lists')
     .option('--plan', 'say what would be copied and write plan and values file, copy nothing')
     .option('-v, --verbose', 'tell each tag, each name and each value')
     .action(async (options: ChartCommand) => {

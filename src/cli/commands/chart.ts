@@ -1,4 +1,4 @@
-import { basename, dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { ReplicationErrors, toReplicationError } from '../../model/errors.ts';
 import { type Plan, planVersion } from '../../model/plan.ts';
 import { failureOf } from '../../model/result.ts';
@@ -11,7 +11,8 @@ import { planImages, type Wanted } from '../../sources/chart/plan.ts';
 import { newestTagAt } from '../../sources/chart/tag-at-source.ts';
 import { updatedValues } from '../../sources/chart/updated-values.ts';
 import { type ChartProof, proveUpdatedValues } from '../chart-proof.ts';
-import { type ChartCommand, type ChartSettings, chartSettings } from '../chart-settings.ts';
+import { leaveChartLock, runLockedChart, type ValuesUpdate } from '../chart-lock.ts';
+import { type ChartCommand, type ChartSettings, chartSettings, writeUpdatedValues } from '../chart-settings.ts';
 import { chartStage, type ChartRun, digestAtSource, type ExtractedChart, listStage, nameAll } from '../chart-stages.ts';
 import { type ChartSurroundings, openSurroundings } from '../chart-surroundings.ts';
 import { announcePlan } from '../announce.ts';
@@ -25,6 +26,7 @@ import type { JobResult, Session } from '../session.ts';
  * collections go to the registry under one prefix, and a values file that names them there is left.
  */
 export async function runChart(session: Session, command: ChartCommand): Promise<JobResult> {
+  if (command.lock !== undefined) return runLockedChart(session, command, command.lock);
   const settings = await chartSettings(command, session.env, new Date());
   session.reporter.emit({ type: 'phase', phase: 'plan' });
   const around = await openSurroundings(session, { ...command, region: settings.region });
@@ -63,7 +65,8 @@ async function runIn(run: ChartRun, command: ChartCommand): Promise<JobResult> {
     digestAtSource(around.store, source, session.signal),
   );
   for (const { source, targets } of images) run.naming.detail(`${source} -> ${targets.join(', ')}`);
-  const updated = updatedText(run, chart, keyed);
+  const update = valuesUpdate(run, chart, keyed);
+  const updated = update && updatedValues(settings.valuesFiles, update.settings, update.effective);
   const plan: Plan = { version: planVersion, job: 'chart', images: [...images], charts: [] };
   announcePlan(session.reporter, plan);
   const files = [...(await writePlan(plan, updated, chart, settings, command))];
@@ -102,6 +105,11 @@ async function runIn(run: ChartRun, command: ChartCommand): Promise<JobResult> {
   const proof = session.admission.aborted ? undefined : await prove(true).catch(noted(run));
   if (failures.length === 0 && session.admission.aborted)
     failures.push(failureOf('run', toReplicationError(session.admission.reason)));
+  if (failures.length === 0) {
+    const { outcomes } = replication;
+    const lockable = { images, chart, update, uncontrolled: proof?.warnings ?? [], outcomes };
+    files.push(...((await leaveChartLock(run, lockable, command.out).catch(noted(run))) ?? []));
+  }
   return { failures, totals: replication.totals, files, report: report(proof) };
 }
 
@@ -116,16 +124,20 @@ function noted({ failures }: ChartRun): (error: unknown) => undefined {
 
 function wantedOf({ ready, extraction }: ExtractedChart): readonly Wanted[] {
   return extraction.images.flatMap(({ copies, place }) =>
-    copies.map(({ source, target }) => ({ source, target, origin: { path: `${ready.from}: ${place}` } })),
+    copies.map(({ source, target }) => ({
+      source,
+      target,
+      origin: { path: `${ready.chart.name} ${ready.chart.version}: ${place}` },
+    })),
   );
 }
 
 /** `undefined` when there is neither a chart nor a values file: then nobody knows what values there are. */
-function updatedText(
+function valuesUpdate(
   { settings, notice, naming }: ChartRun,
   chart: ExtractedChart | undefined,
   keyed: Parameters<typeof keyedValues>[0],
-): string | undefined {
+): ValuesUpdate | undefined {
   if (chart === undefined && settings.valuesFiles.length === 0) {
     notice('info', 'no updated values file, as there is neither a chart nor --values');
     return undefined;
@@ -135,7 +147,7 @@ function updatedText(
   const byKey = keyedValues(keyed, chart === undefined ? effective : valuesWith(chart.extraction));
   for (const message of byKey.notices) notice('warning', message);
   for (const { path, value } of [...own, ...byKey.settings]) naming.detail(`value ${path.join('.')}: ${value}`);
-  return updatedValues(settings.valuesFiles, [...own, ...byKey.settings], effective);
+  return { settings: [...own, ...byKey.settings], effective };
 }
 
 /** Files that a run leaves before anything moves. */
@@ -148,13 +160,7 @@ async function writePlan(
 ): Promise<readonly string[]> {
   const folder = resolve(out);
   const left = [...(await writeFiles(folder, { 'plan.json': jsonText(plan) }))];
-  if (updated !== undefined) {
-    // A path of its own, or a name in the folder of the run's files.
-    const path = settings.updatedValues.includes('/')
-      ? resolve(settings.updatedValues)
-      : join(folder, settings.updatedValues);
-    left.push(...(await writeFiles(dirname(path), { [basename(path)]: updated })));
-  }
+  if (updated !== undefined) left.push(...(await writeUpdatedValues(updated, settings, out)));
   if (chart === undefined || keepRendered !== true) return left;
   const { rendered, images } = chart.extraction;
   const list = images.map(({ reference }) => reference).sort();
