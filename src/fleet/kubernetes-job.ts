@@ -1,0 +1,144 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isReplicationError, ReplicationError } from '../model/errors.ts';
+import type { Reporter } from '../report/events.ts';
+import type { JobObject, JobsApi } from './kubernetes-api.ts';
+import { jobOf, type JobTemplate, type RunOfShards, runOf } from './kubernetes-template.ts';
+
+/** How submitting ended: our Job is there, or one that an earlier run has started still runs. */
+export type Submission =
+  | { readonly kind: 'started' | 'found'; readonly job: JobObject; readonly location: string }
+  | { readonly kind: 'busy'; readonly job: JobObject; readonly location: string };
+
+/** How a Job ended. `gone`: it was deleted before. */
+export type JobEnd =
+  { readonly kind: 'completed' } | { readonly kind: 'failed'; readonly reason: string } | { readonly kind: 'gone' };
+
+export interface Watching {
+  readonly reporter: Reporter;
+  /** Ends the waiting, not the Job. */
+  readonly signal: AbortSignal;
+  /** Milliseconds between two looks. */
+  readonly pauseMs: number;
+  /** Milliseconds for which the API may be away while we wait; ten minutes unless told, an upgrade's worth. */
+  readonly patienceMs?: number;
+}
+
+/** How often the name is waited for while an earlier Job goes away. */
+const goingAway = 60;
+
+/**
+ * Starts the Job of a run. Its name is fixed, so that Kubernetes itself keeps two runs from overlapping: of two that
+ * create it one gets 409. A finished Job of that name makes room; one that this same run has started before (its pod was
+ * lost) is taken over.
+ * @throws ReplicationError `denied` without the Role, `unauthorized`, `conflict` when the name belongs to something else
+ */
+export async function submitJob(
+  api: JobsApi,
+  template: JobTemplate,
+  run: RunOfShards,
+  { signal, pauseMs }: Pick<Watching, 'signal' | 'pauseMs'>,
+): Promise<Submission> {
+  const { name } = template.metadata;
+  const manifest = jobOf(template, run);
+  for (let made = 1; made <= goingAway; made += 1) {
+    const created = await api.create(name, manifest);
+    if (created !== undefined) return { kind: 'started', job: created, location: run.location };
+    const job = await api.get(name);
+    if (job === undefined) continue;
+    const theirs = runOf(job);
+    if (theirs === undefined) throw foreign(api, name);
+    if (job.metadata.deletionTimestamp === undefined) {
+      if (sameRun(theirs, run)) return { kind: 'found', job, location: theirs.location };
+      if (endOf(job) === undefined) return { kind: 'busy', job, location: theirs.location };
+      await api.remove(name, job.metadata.uid);
+      continue;
+    }
+    await sleep(pauseMs, undefined, { signal });
+  }
+  throw new ReplicationError(
+    'conflict',
+    `the Job ${name} of an earlier run in namespace ${api.namespace} does not go away`,
+    {
+      host: api.host,
+      reference: name,
+      remedy: `see what holds it: kubectl -n ${api.namespace} get job ${name} -o yaml (metadata.finalizers)`,
+    },
+  );
+}
+
+/** Waits until a Job has ended, and tells how far it is whenever that changes. @throws ReplicationError `cancelled`, … */
+export async function waitForJob(api: JobsApi, job: JobObject, watching: Watching): Promise<JobEnd> {
+  const { reporter, signal, pauseMs, patienceMs = 600_000 } = watching;
+  const { name, uid } = job.metadata;
+  let told = '';
+  let answered = Date.now();
+  for (let now: JobObject | undefined = job; ; now = await look()) {
+    if (now?.metadata.uid !== uid) return { kind: 'gone' };
+    const progress = progressOf(now);
+    if (progress !== told) reporter.emit({ type: 'notice', level: 'info', message: `${name}: ${progress}` });
+    told = progress;
+    const end = endOf(now);
+    if (end !== undefined) return end;
+    await paused();
+  }
+
+  async function look(): Promise<JobObject | undefined> {
+    for (;;) {
+      try {
+        const seen = await api.get(name);
+        answered = Date.now();
+        return seen;
+      } catch (error) {
+        const away = isReplicationError(error, 'unreachable', 'unavailable', 'throttled') && !error.final;
+        if (!away || Date.now() - answered > patienceMs) throw error;
+        reporter.emit({ type: 'notice', level: 'warning', message: `${error.message}; the Job goes on, asking again` });
+        await paused();
+      }
+    }
+  }
+
+  async function paused(): Promise<void> {
+    try {
+      await sleep(pauseMs, undefined, { signal });
+    } catch {
+      signal.throwIfAborted();
+    }
+  }
+}
+
+/** `12 of 40 shards done, 10 under way`. */
+export function progressOf({ spec, status = {} }: JobObject): string {
+  const all = spec.completions ?? 0;
+  const { succeeded = 0, active = 0, failed = 0, failedIndexes = '' } = status;
+  const parts = [`${succeeded} of ${all} shards done`];
+  if (active > 0) parts.push(`${active} under way`);
+  if (failedIndexes !== '') parts.push(`given up: ${failedIndexes}`);
+  // Pods, not shards: each may be tried again.
+  if (failed > 0) parts.push(`${failed} ${failed === 1 ? 'attempt' : 'attempts'} failed`);
+  return parts.join(', ');
+}
+
+/** https://kubernetes.io/docs/concepts/workloads/controllers/job/#terminal-job-conditions */
+function endOf({ status }: JobObject): JobEnd | undefined {
+  for (const { type, status: state, reason = '', message = '' } of status?.conditions ?? []) {
+    if (state !== 'True') continue;
+    if (type === 'Complete') return { kind: 'completed' };
+    if (type === 'Failed')
+      return { kind: 'failed', reason: [reason, message].filter((each) => each !== '').join(': ') };
+  }
+  return undefined;
+}
+
+/** The same folder, or the same owner: a pod of a Job that is repeated has planned into a folder of its own. */
+function sameRun(theirs: RunOfShards, ours: RunOfShards): boolean {
+  if (theirs.location === ours.location) return true;
+  return ours.owner !== undefined && theirs.owner?.uid === ours.owner.uid;
+}
+
+function foreign(api: JobsApi, name: string): ReplicationError {
+  return new ReplicationError('conflict', `namespace ${api.namespace} has a Job ${name} that no run has made`, {
+    host: api.host,
+    reference: name,
+    remedy: 'rename or remove it, or install the chart under another name (fullnameOverride)',
+  });
+}
