@@ -22,7 +22,8 @@ export async function importTypeScript(entry) {
   return import(pathToFileURL(join(root, entry)).href);
 }
 
-async function keptEntry(entry) {
+/** Path of what is kept for the entry, compiled now unless it is there; `undefined` where that does not work. */
+export async function keptEntry(entry) {
   const cache = join(root, 'node_modules', '.cache', 'image-replication');
   const folder = join(cache, stampOf(entry));
   const file = join(folder, entry.replace(/\.ts$/, '.js'));
