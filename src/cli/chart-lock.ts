@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { parseHelmYaml } from '../charts/helm-yaml.ts';
 import { isList, valueAt, type Values, withSetting } from '../charts/values/tree.ts';
-import { ReplicationError, toReplicationError } from '../model/errors.ts';
+import { ReplicationError } from '../model/errors.ts';
 import type { Lock, LockedApplication } from '../model/lock.ts';
 import type { Origin, PlannedImage } from '../model/plan.ts';
 import { type Failure, failureOf, type Outcome } from '../model/result.ts';
@@ -14,9 +14,9 @@ import { type ChartCommand, type ChartSettings, chartSettings, writeUpdatedValue
 import type { ChartRun, ExtractedChart } from './chart-stages.ts';
 import { openSurroundings } from './chart-surroundings.ts';
 import { buildLock, copiedDigests } from './lock.ts';
-import { checkJob, lockedSession, lockMismatches, lockRequests, movedLock, planFromLock } from './lock-plan.ts';
+import { checkJob, lockRequests, planFromLock } from './lock-plan.ts';
+import { lockAt, refuseBesideLock, replicateLock } from './locked-run.ts';
 import { tellEstimate } from './plan-estimate.ts';
-import { replicate } from './replicate.ts';
 import type { JobResult, Session } from './session.ts';
 
 /** What the updated values file is made of, beside the user's own files. */
@@ -98,7 +98,7 @@ export async function runLockedChart(session: Session, command: ChartCommand, pa
   try {
     const root = `${around.target.host}/${around.target.path}`;
     const named = command.registry !== undefined || command.target !== undefined;
-    const lock = lockFor(written, root, named, path);
+    const lock = lockAt(written, root, named, path);
     const { store } = around.target;
     session.reporter.emit({ type: 'run-started', job: 'chart', target: root });
     const plan = planFromLock(lock);
@@ -109,22 +109,15 @@ export async function runLockedChart(session: Session, command: ChartCommand, pa
       ...(update === undefined ? [] : await writeUpdatedValues(update, settings, command.out)),
     ];
     const failures = uncontrolledFailures(lock, settings, session);
-    const requests = lockRequests(lock, { source: around.store, target: () => store });
+    const stores = { source: around.store, target: () => store };
     if (command.plan === true) {
       for (const { source, targets } of plan.images)
         session.reporter.emit({ type: 'notice', level: 'info', message: `${source} -> ${targets.join(', ')}` });
-      failures.push(...(await tellEstimate(session, requests)));
+      failures.push(...(await tellEstimate(session, lockRequests(lock, stores))));
       return { failures, totals: undefined, files, report: { plan, charts: [] } };
     }
-    const { outcomes, totals, notices, ...copied } = await replicate(lockedSession(session), {
-      images: requests,
-      charts: [],
-      verify: true,
-    });
-    for (const message of notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
-    failures.push(...copied.failures, ...lockMismatches(lock, outcomes));
-    if (failures.length === 0 && session.admission.aborted)
-      failures.push(failureOf('run', toReplicationError(session.admission.reason)));
+    const { totals, ...copied } = await replicateLock(session, lock, stores);
+    failures.push(...copied.failures);
     if (failures.length === 0) files.push(...(await writeLock(resolve(command.out), lock)));
     return { failures, totals, files, report: { plan, charts: [] } };
   } finally {
@@ -156,23 +149,7 @@ const inputs = {
 
 function refuseInputs(command: ChartCommand): void {
   const given = (Object.keys(inputs) as (keyof typeof inputs)[]).filter((name) => command[name] !== undefined);
-  if (given.length === 0) return;
-  const names = given.map((name) => (command[name] === false ? '--no-code-collections' : inputs[name]));
-  throw new ReplicationError('usage', 'a lock says which images go where and under which tags', {
-    remedy: `leave out ${names.join(', ')}, or --lock`,
-  });
-}
-
-/** A lock is for the registry that its values name. Only a target that is named on the command line takes its place. */
-function lockFor(lock: Lock, root: string, named: boolean, path: string): Lock {
-  const foreign = lock.images.flatMap(({ targets }) => targets).find((target) => !target.startsWith(root));
-  if (foreign === undefined) return lock;
-  if (named) return movedLock(lock, root, path);
-  throw new ReplicationError('configuration', `${path} was written for another target: ${foreign} is not on ${root}`, {
-    reference: foreign,
-    remedy:
-      'name the target with --registry or --target, or run in the account and region that the lock was written for',
-  });
+  refuseBesideLock(given.map((name) => (command[name] === false ? '--no-code-collections' : inputs[name])));
 }
 
 /** The values file's text; none where images go elsewhere than its values would say. */

@@ -16,6 +16,8 @@ import { openTarget } from './target.ts';
 export interface MirrorStores {
   readonly source: (registry: string) => ReadStore;
   readonly target: WriteStore;
+  /** As names at the target begin; for a layout the host that stands for it. */
+  readonly host: string;
   /** What `--target` put behind the host, with a slash at its end, or nothing. */
   readonly path: string;
   close(): Promise<void>;
@@ -42,6 +44,7 @@ export async function openMirrorStores(session: Session, settings: MirrorSetting
     return {
       source,
       target: opened.store,
+      host: opened.store.name,
       path: '',
       close: async () => {
         await Promise.all([ecr.close(), opened.close()]);
@@ -50,7 +53,7 @@ export async function openMirrorStores(session: Session, settings: MirrorSetting
   }
   const known = target.target.kind === 'registry' ? await ecr.target(target.target.host) : undefined;
   if (known !== undefined && target.target.kind === 'registry')
-    return { source, target: known, path: target.target.path, close: () => ecr.close() };
+    return { source, target: known, host: known.name, path: target.target.path, close: () => ecr.close() };
   const opened = await openTarget(session, target.target, {
     aws: () => {
       throw new ReplicationError('internal', 'a named target is no ECR of the account');
@@ -59,7 +62,7 @@ export async function openMirrorStores(session: Session, settings: MirrorSetting
     tags: {},
     credentials,
   });
-  return { source, target: opened.store, path: opened.path, close: () => ecr.close() };
+  return { source, target: opened.store, host: opened.host, path: opened.path, close: () => ecr.close() };
 }
 
 /** The registry of AWS_ACCOUNT, or of the credentials' own account. */

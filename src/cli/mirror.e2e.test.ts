@@ -9,6 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type ProgramRun, runProgram, startProgram, type Variables } from '../../test/program.ts';
 import { Plan } from '../model/plan.ts';
+import { parseLock } from '../publish/lock.ts';
 import { ImageStatus } from '../status/status.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
@@ -186,6 +187,68 @@ tools: {image: tools, registry: '${hub.host}'}
     } finally {
       await target.close();
     }
+  });
+
+  it('leaves a lock of all that the file asks for, and brings back exactly that', async () => {
+    const more = `[range]\nimage = proxyv2\nregistry = ${hub.host}\nsource-repository = istio\nsemver = ^1.7\nkeep = 2\nplatforms = linux/arm64\n`;
+    await writeFile(config, documented(more).replace('1w', '1s'));
+    const kept = join(folder, 'kept.lock.json');
+    const lockOf = (): Promise<string> => readFile(join(folder, 'out/replication.lock.json'), 'utf8');
+    expectStatus(await mirror(['--once', '--write-lock']), 0);
+    const text = await lockOf();
+    await writeFile(kept, text);
+    expect(text).not.toContain(folder);
+    const { images, target } = parseLock(text, kept);
+    expect(target).toBe(`${ecr.hostName}/`);
+    expect(images.flatMap(({ targets }) => targets)).toEqual(
+      ['istio/mixer:1.7.0', 'istio/proxyv2:1.7.0', 'range:1.7.1', 'range:1.8.0'].map((name) => `${ecr.hostName}/${name}`), // prettier-ignore
+    );
+    expect(images[3]).toMatchObject({ platforms: ['linux/arm64'], contains: ['linux/arm64'], digest: hub.manifest('istio/proxyv2', '1.8.0')?.descriptor.digest }); // prettier-ignore
+
+    const digest = (): unknown => ecr.manifest('istio/mixer', '1.7.0')?.descriptor.digest;
+    const [before, cut] = [digest(), ecr.manifest('range', '1.8.0')?.descriptor.digest];
+    await hub.putImage('istio/mixer', '1.7.0', buildImage({ name: 'mixer-locked-out' }));
+    await hub.putImage('istio/proxyv2', '1.9.0', buildImage({ name: 'proxyv2-1.9.0' }));
+    await sleep(1_200);
+    expectStatus(await mirror(['--once', '--write-lock']), 0);
+    expect(digest()).not.toBe(before);
+    expect(parseLock(await lockOf(), kept).images.map(({ source }) => source.split(':').at(-1))).toEqual(['1.7.0', '1.7.0', '1.8.0', '1.9.0']); // prettier-ignore
+    const state = await readFile(env['DB_PATH'] ?? '');
+    const planned = await mirror(['--lock', kept, '--plan', '--config', config]);
+    expectStatus(planned, 2);
+    expect(planned.stdout).toContain('leave out --config, or --lock');
+    const locked = (...args: readonly string[]): Promise<ProgramRun> =>
+      runProgram(['mirror', '--lock', kept, '--out', join(folder, 'out'), ...args], env);
+    hub.requests.reset();
+    expectStatus(await locked(), 0);
+    expect(digest()).toBe(before);
+    // No tag is asked: the lock has the digests.
+    expect(hub.requests.of(({ path }) => /\/manifests\/\d/.test(path))).toEqual([]);
+    expect(await readFile(env['DB_PATH'] ?? '')).toEqual(state);
+
+    const layout = join(folder, 'bundle');
+    expectStatus(await locked('--target', `oci-layout:${layout}`), 0);
+    const index = await readFile(join(layout, 'index.json'), 'utf8');
+    expect(index).toContain(String(before));
+    expect(index).toContain(String(cut));
+    await hub.putImage('istio/mixer', '1.7.0', buildImage({ name: 'mixer' }));
+    const served = await mirror(['--write-lock']);
+    expectStatus(served, 2);
+    expect(served.stderr).toContain('--write-lock goes with --once');
+  });
+
+  it('leaves the same lock when nothing was due, and of a layout', async () => {
+    await writeFile(config, documented());
+    const layout = `oci-layout:${join(folder, 'bundle')}`;
+    const lockOf = (): Promise<string> => readFile(join(folder, 'out/replication.lock.json'), 'utf8');
+    expectStatus(await mirror(['--once', '--target', layout, '--write-lock']), 0);
+    const first = await lockOf();
+    expect(first).not.toContain(folder);
+    await rm(join(folder, 'out/replication.lock.json'));
+    const again = await mirror(['--once', '--target', layout, '--write-lock']);
+    expectStatus(again, 0);
+    expect(again.stdout).toContain('none of 2 sections is due');
+    expect(await lockOf()).toBe(first);
   });
 
   it('plans without copying', async () => {

@@ -21,6 +21,8 @@ export function declareMirror(
     .option('--once', 'mirror what is due and end; without it the program stays and keeps to the schedule')
     .option('--status', 'show what is mirrored, when, and what comes next; asks no registry')
     .option('--plan', 'find out every tag and say what would be mirrored where and when; copies nothing')
+    .option('--lock <file>', 'mirror exactly what this lock says, by digest, once, instead of the mirror file')
+    .option('--write-lock', 'with --once: leave replication.lock.json, everything that the file asks for, by digest')
     .option('--port <n>', 'port of /healthz and /metrics; 0 for any that is free', port, 8080)
     .option(
       '--target <target>',

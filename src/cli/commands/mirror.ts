@@ -1,8 +1,12 @@
 import { existsSync } from 'node:fs';
 import { dueSections, dueTime } from '../../mirror/schedule.ts';
 import { openTracking, setAsideTextDatabase, type Tracking } from '../../mirror/tracking.ts';
-import { exitStatusFor, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
-import { type MirrorFile, readMirrorFile } from '../../sources/mirror/mirror-file.ts';
+import { exitStatusFor, ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
+import type { MirrorFile } from '../../sources/mirror/mirror-file.ts';
+import { leaveMirrorLock, runLockedMirror } from '../mirror-lock.ts';
+import { mirrorFileFrom } from '../fleet/input-text.ts';
+import { refuseLayout } from '../fleet/layout.ts';
+import type { ShardArguments } from '../fleet/options.ts';
 import { runMirrorPass } from '../mirror-pass.ts';
 import { planMirror } from '../mirror-plan.ts';
 import { databasePath, type MirrorArguments, type MirrorSettings, mirrorSettings } from '../mirror-settings.ts';
@@ -10,10 +14,14 @@ import { statusText } from '../mirror-status.ts';
 import { type Environment, runJob, type RunOptions } from '../run.ts';
 import type { JobResult, Session } from '../session.ts';
 
-export interface MirrorCommand extends MirrorArguments, RunOptions {
+export interface MirrorCommand extends MirrorArguments, ShardArguments, RunOptions {
   readonly once?: boolean | undefined;
   readonly status?: boolean | undefined;
   readonly plan?: boolean | undefined;
+  /** Lock that is replicated instead of the file. */
+  readonly lock?: string | undefined;
+  /** Leave a lock of what the file asks for, with --once. */
+  readonly writeLock?: boolean | undefined;
   /** Where /healthz and /metrics are answered. */
   readonly port: number;
 }
@@ -21,6 +29,12 @@ export interface MirrorCommand extends MirrorArguments, RunOptions {
 /** Mirrors what a file lists: what is due once, or as a scheduler until it is told to stop. @returns exit status */
 export async function runMirror(command: MirrorCommand, environment: Environment): Promise<0 | 1 | 2> {
   if (command.status === true) return showStatus(command, environment);
+  const { lock } = command;
+  if (command.writeLock === true && command.once !== true)
+    return tellErrors(new ReplicationError('usage', '--write-lock goes with --once alone', { remedy: 'pass --once, too' }), environment); // prettier-ignore
+  if (lock !== undefined)
+    return runJob('mirror', command, (session) => runLockedMirror(session, command, lock), environment);
+  if (command.shards !== undefined) return runJob('mirror', command, (session) => sharded(session, command), environment);
   if (command.plan === true) return runJob('mirror', command, (session) => plan(session, command), environment);
   if (command.once === true) return runJob('mirror', command, (session) => once(session, command), environment);
   try {
@@ -59,7 +73,7 @@ function tellErrors(error: unknown, { stderr }: Environment): 1 | 2 {
 
 async function plan(session: Session, command: MirrorCommand): Promise<JobResult> {
   const settings = mirrorSettings(command, session.env);
-  const file = withPlatforms(await readMirrorFile(settings.config), settings);
+  const file = withPlatforms(await mirrorFileFrom(session, settings.config), settings);
   const tracking = existsSync(settings.database)
     ? await openTracking(settings.database, { readOnly: true })
     : undefined;
@@ -70,9 +84,28 @@ async function plan(session: Session, command: MirrorCommand): Promise<JobResult
   }
 }
 
+async function sharded(session: Session, command: MirrorCommand): Promise<JobResult> {
+  if (command.once !== true)
+    throw new ReplicationError('usage', '--shards goes with --once: the scheduler mirrors by itself', {
+      remedy: 'pass --once, or leave out --shards',
+    });
+  refuseLayout(command.target);
+  const settings = mirrorSettings(command, session.env);
+  const file = withPlatforms(await mirrorFileFrom(session, settings.config), settings);
+  const tracking = existsSync(settings.database)
+    ? await openTracking(settings.database, { readOnly: true })
+    : undefined;
+  try {
+    const { shardMirror } = await import('../fleet/mirror-shards.ts');
+    return await shardMirror(session, settings, file, tracking, command);
+  } finally {
+    tracking?.close();
+  }
+}
+
 async function once(session: Session, command: MirrorCommand): Promise<JobResult> {
   const settings = mirrorSettings(command, session.env);
-  const file = withPlatforms(await readMirrorFile(settings.config), settings);
+  const file = withPlatforms(await mirrorFileFrom(session, settings.config), settings);
   const say = (message: string): void => session.reporter.emit({ type: 'notice', level: 'info', message });
   const tracking = await openDatabase(settings, say);
   try {
@@ -84,11 +117,11 @@ async function once(session: Session, command: MirrorCommand): Promise<JobResult
     if (due.length === 0) {
       const when = times.length === 0 ? 'ever' : `before ${new Date(Math.min(...times)).toISOString()}`;
       say(`none of ${file.sections.length} sections is due ${when}`);
-      return { failures: [], totals: undefined };
-    }
-    say(`${due.length} of ${file.sections.length} sections are due`);
-    const { failures, totals } = await runMirrorPass(session, settings, tracking, due);
-    return { failures, totals };
+    } else say(`${due.length} of ${file.sections.length} sections are due`);
+    const { failures, totals } =
+      due.length === 0 ? { failures: [], totals: undefined } : await runMirrorPass(session, settings, tracking, due);
+    if (command.writeLock !== true || failures.length > 0 || session.admission.aborted) return { failures, totals };
+    return { failures, totals, files: await leaveMirrorLock(session, settings, tracking, file.sections, command.out) };
   } finally {
     tracking.close();
   }
