@@ -1,3 +1,5 @@
+import type { Bucket, KnownRate } from './pacer-bucket.ts';
+
 /** The host's bucket was empty at `at` (milliseconds); it had accepted so many requests until then. */
 interface Emptied {
   readonly at: number;
@@ -20,7 +22,7 @@ const patienceMs = 3_000;
  * its rate, exact to one request; and it fills in the same way as ours from then on, so that what could not be used
  * while there was nothing to send is not lost.
  */
-export class LearnedRate {
+export class LearnedRate implements Bucket {
   /** Requests per second that are allowed now; Infinity while no limit is known. */
   rate: number;
   readonly #ceiling: number;
@@ -39,7 +41,7 @@ export class LearnedRate {
   /** Requests accepted in this second and in the one before. */
   #second = { start: 0, count: 0, before: 0 };
 
-  constructor(known: { readonly perSecond: number; readonly burst: number } | undefined, now: number) {
+  constructor(known: KnownRate | undefined, now: number) {
     // One hundredth below what is known: two clocks are never quite alike, and a refusal costs more.
     this.rate = known === undefined ? Number.POSITIVE_INFINITY : known.perSecond * 0.99;
     this.#ceiling = this.rate;

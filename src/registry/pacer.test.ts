@@ -1,38 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { Pacer, type PacerClock, type PacerOptions, type Ticket } from './pacer.ts';
-
-/** A clock that moves only when it is told to. */
-function manualClock(): PacerClock & { advance(ms: number): Promise<void> } {
-  let now = 0;
-  const timers = new Set<{ at: number; callback: () => void }>();
-  const settle = async (): Promise<void> => {
-    for (let turns = 0; turns < 5; turns += 1) await Promise.resolve();
-  };
-  return {
-    now: () => now,
-    random: () => 0.5,
-    after(ms, callback) {
-      const timer = { at: now + ms, callback };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-    async advance(ms) {
-      const end = now + ms;
-      await settle();
-      for (;;) {
-        const next = [...timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
-        if (next === undefined) break;
-        now = Math.max(now, next.at);
-        timers.delete(next);
-        next.callback();
-        await settle();
-      }
-      now = end;
-      await settle();
-    },
-  };
-}
+import { type ManualClock, manualClock } from '../testing/manual-clock.ts';
+import { Pacer, type PacerOptions, type Ticket } from './pacer.ts';
 
 function setUp(options: Partial<PacerOptions> = {}) {
   const clock = manualClock();
@@ -161,7 +130,7 @@ describe('pacer', () => {
   /** Writes at a host with a token bucket (ECR's PutImage: 10 a second, burst 10). `readyAt`: when each is there to be written. */
   async function writeAll(
     pacer: Pacer,
-    clock: ReturnType<typeof manualClock>,
+    clock: ManualClock,
     readyAt: readonly number[],
     host: Host = ecr,
   ): Promise<{ readonly seconds: number; readonly floor: number; readonly refusals: number }> {
@@ -172,7 +141,7 @@ describe('pacer', () => {
     let finishedAt = 0;
     const { signal } = new AbortController();
     setMaxListeners(0, signal);
-    const pass = (ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve));
+    const pass = (ms: number): Promise<void> => clock.pass(ms);
     const write = async (again: boolean): Promise<void> => {
       const ticket = await pacer.admit(signal, again);
       await pass(host.oneWay);

@@ -1,5 +1,7 @@
 import { cancellation } from './cancelled.ts';
 import { LearnedRate } from './learned-rate.ts';
+import type { Bucket, KnownRate } from './pacer-bucket.ts';
+import { SharedBucket, type SharedRate } from './pacer-shared.ts';
 
 /** How a pacer waits and rolls dice; replaced in tests. Times in milliseconds, `now` monotonic. */
 export interface PacerClock {
@@ -23,7 +25,9 @@ export interface PacerOptions {
   /** Requests under way at once. */
   readonly concurrency: number;
   /** A rate that is known beforehand (ECR PutImage: 10 a second, burst 10). Without it the rate starts unlimited and is learned. */
-  readonly rate?: { readonly perSecond: number; readonly burst: number } | undefined;
+  readonly rate?: KnownRate | undefined;
+  /** A rate that is spent together with other processes, instead of `rate`. */
+  readonly shared?: SharedRate | undefined;
   /** First back-off without Retry-After, doubled with each further one, up to `maxMs`; half of it is left to chance. */
   readonly baseMs: number;
   readonly maxMs: number;
@@ -37,6 +41,8 @@ export interface Ticket {
   /** How many refusals the pacer had seen when it gave leave. */
   readonly epoch: number;
   readonly probe: boolean;
+  /** When it gave leave, in milliseconds. */
+  readonly at: number;
 }
 
 interface Waiter {
@@ -48,7 +54,7 @@ interface Waiter {
  * and none while the host has asked for a pause. After a pause one request probes; the others follow when it succeeds, so
  * that a limit is never answered with a storm (AWS Builders' Library, "Timeouts, retries, and backoff with jitter").
  *
- * Refusals (429) teach the rate that the host takes (`LearnedRate`).
+ * Refusals (429) teach the rate that the host takes (`LearnedRate`), or all processes that share it (`SharedBucket`).
  */
 export class Pacer {
   readonly #options: PacerOptions;
@@ -63,12 +69,15 @@ export class Pacer {
   #cancelWake: (() => void) | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
   #waiting = 0;
-  readonly #bucket: LearnedRate;
+  readonly #bucket: Bucket;
 
   constructor(options: PacerOptions) {
     this.#options = options;
     this.#window = options.concurrency;
-    this.#bucket = new LearnedRate(options.rate, options.clock.now());
+    this.#bucket =
+      options.shared === undefined
+        ? new LearnedRate(options.rate, options.clock.now())
+        : new SharedBucket(options.shared, options.clock, () => this.#pump());
   }
 
   /** The rate in requests per second that is in force now; Infinity while no limit is known. */
@@ -134,7 +143,7 @@ export class Pacer {
       this.#epoch += 1;
       const cut = this.rate === Number.POSITIVE_INFINITY ? 4 : 2;
       this.#window = Math.max(1, Math.floor(Math.min(this.#window, this.#active) / cut));
-      this.#bucket.refused(now);
+      this.#bucket.refused(now, { sentAt: ticket.at, retryAfterMs });
     }
     const { baseMs, maxMs, clock } = this.#options;
     // Where the rate is about known, the next place is not far off.
@@ -160,7 +169,7 @@ export class Pacer {
     const now = this.#options.clock.now();
     if (now < this.#blockedUntil) return this.#blockedUntil;
     if (this.#strikes > 0 && this.#probing) return 'wait';
-    const ready = this.#bucket.readyAt(now);
+    const ready = this.#bucket.readyAt(now, Math.max(1, Math.min(this.#queue.length, this.#window - this.#active)));
     return ready > now ? ready : undefined;
   }
 
@@ -168,8 +177,9 @@ export class Pacer {
     const probe = this.#strikes > 0;
     if (probe) this.#probing = true;
     this.#active += 1;
-    this.#bucket.take();
-    return { epoch: this.#epoch, probe };
+    const at = this.#options.clock.now();
+    this.#bucket.take(at);
+    return { epoch: this.#epoch, probe, at };
   }
 
   #pump(): void {

@@ -1,5 +1,7 @@
 import { BusyTime } from '../report/busy-time.ts';
 import type { ProgressCounters } from '../report/events.ts';
+import type { KnownRate } from './pacer-bucket.ts';
+import type { ShareRates } from './pacer-shared.ts';
 import { Pacer, type PacerClock } from './pacer.ts';
 
 /** Kinds of requests that a host limits apart from each other. */
@@ -32,16 +34,22 @@ export interface PacersOptions {
 export class Pacers {
   readonly #options: PacersOptions;
   readonly #pacers = new Map<string, Pacer>();
-  readonly #rates = new Map<string, { readonly perSecond: number; readonly burst: number }>();
+  readonly #rates = new Map<string, KnownRate>();
+  #share: ShareRates | undefined;
 
   constructor(options: PacersOptions) {
     this.#options = options;
   }
 
   /** Tells the rate that a host is known to take. Counts for the first request of the class on. */
-  limitRate(origin: string, requestClass: RequestClass, rate: { perSecond: number; burst: number }): void {
+  limitRate(origin: string, requestClass: RequestClass, rate: KnownRate): void {
     const key = `${requestClass} ${origin}`;
     if (!this.#pacers.has(key)) this.#rates.set(key, rate);
+  }
+
+  /** Known rates are spent together with other processes. Counts for the first request of a class to a host on. */
+  shareRates(share: ShareRates): void {
+    this.#share = share;
   }
 
   of(origin: string, requestClass: RequestClass): Pacer {
@@ -51,17 +59,14 @@ export class Pacers {
     return pacer;
   }
 
-  #make(
-    origin: string,
-    requestClass: RequestClass,
-    rate: { readonly perSecond: number; readonly burst: number } | undefined,
-  ): Pacer {
+  #make(origin: string, requestClass: RequestClass, rate: KnownRate | undefined): Pacer {
     const { requestsPerHost, transfersPerHost, baseMs, maxMs, clock } = this.#options;
     const { host } = new URL(origin);
     let waiting = 0;
     return new Pacer({
       concurrency: isTransfer(requestClass) ? transfersPerHost : requestsPerHost,
       rate,
+      shared: rate === undefined || requestClass !== 'manifest-put' ? undefined : this.#share?.(host, rate),
       baseMs: Math.max(baseMs, 1),
       maxMs,
       clock,

@@ -10,6 +10,8 @@ import { DownHosts } from './down-hosts.ts';
 import { type Answer, exchange, type Reading } from './exchange.ts';
 import { networkFailure } from './network-errors.ts';
 import { type Pacer, type PacerClock, systemClock, type Ticket } from './pacer.ts';
+import type { KnownRate } from './pacer-bucket.ts';
+import type { ShareRates } from './pacer-shared.ts';
 import { busyTimeOf, isTransfer, Pacers, type RequestClass } from './pacers.ts';
 import { proxyAuthorization } from './proxy-authorization.ts';
 import { brokenTransfer, wrongLength } from './transfer-errors.ts';
@@ -73,7 +75,9 @@ export interface Transport {
    */
   send(request: TransportRequest): Promise<Answer>;
   /** Tells the rate that a host is known to take. Counts for the first request of the class on. */
-  limitRate(origin: string, requestClass: RequestClass, rate: { perSecond: number; burst: number }): void;
+  limitRate(origin: string, requestClass: RequestClass, rate: KnownRate): void;
+  /** Known rates of manifest writes are spent together with other processes. Counts for the first write to a host on. */
+  shareRates(share: ShareRates): void;
   /** Breaks off what is still under way. */
   close(): Promise<void>;
 }
@@ -187,8 +191,12 @@ class HttpTransport implements Transport {
     }
   }
 
-  limitRate(origin: string, requestClass: RequestClass, rate: { perSecond: number; burst: number }): void {
+  limitRate(origin: string, requestClass: RequestClass, rate: KnownRate): void {
     this.#pacers.limitRate(origin, requestClass, rate);
+  }
+
+  shareRates(share: ShareRates): void {
+    this.#pacers.shareRates(share);
   }
 
   async close(): Promise<void> {
