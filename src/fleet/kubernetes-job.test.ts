@@ -138,6 +138,17 @@ describe('submitting the Job of a run', () => {
     expect(server.requests.count(({ method }) => method === 'DELETE')).toBe(0);
   });
 
+  it('starts nothing for a plan without shards, and still finds what it has started before', async () => {
+    expect(await submit({ shards: 0 })).toEqual({ kind: 'nothing', location: run.location });
+    await submit();
+    expect(await submit({ shards: 0, location: 's3://runs/a/planned-again' })).toMatchObject({
+      kind: 'found',
+      location: 's3://runs/a/1',
+    });
+    const other = { shards: 0, location: 's3://runs/a/2', owner: { name: 'images-2', uid: 'uid-2' } };
+    expect(await submit(other)).toEqual({ kind: 'nothing', location: 's3://runs/a/2' });
+  });
+
   it('knows its own Job again when the answer to creating it is lost', async () => {
     server.faults.add({ action: 'POST', fault: { kind: 'reset', when: 'after' } });
     expect(await submit({ owner: undefined })).toMatchObject({ kind: 'found', location: run.location });
@@ -259,7 +270,11 @@ describe('submitting the Job of a run', () => {
 });
 
 describe('waiting for a Job', () => {
-  const start = async () => (await submit()).job;
+  const start = async () => {
+    const submission = await submit();
+    if (submission.kind === 'nothing') throw new Error('nothing was started');
+    return submission.job;
+  };
   const wait = async (patienceMs = 600_000) =>
     waitForJob(api, await start(), { reporter, signal: stop.signal, pauseMs: 1, patienceMs });
 

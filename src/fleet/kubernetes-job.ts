@@ -4,8 +4,9 @@ import type { Reporter } from '../report/events.ts';
 import type { JobObject, JobsApi } from './kubernetes-api.ts';
 import { jobOf, type JobTemplate, type RunOfShards, runOf } from './kubernetes-template.ts';
 
-/** How submitting ended: our Job is there, or one that an earlier run has started still runs. */
+/** How submitting ended: our Job is there; or one that an earlier run has started goes on; or there is nothing to do. */
 export type Submission =
+  | { readonly kind: 'nothing'; readonly location: string }
   | { readonly kind: 'started' | 'found'; readonly job: JobObject; readonly location: string }
   | { readonly kind: 'busy'; readonly job: JobObject; readonly location: string };
 
@@ -39,6 +40,7 @@ export async function submitJob(
   { signal, pauseMs }: Pick<Watching, 'signal' | 'pauseMs'>,
 ): Promise<Submission> {
   const { name } = template.metadata;
+  if (run.shards === 0) return findJob(api, name, run);
   const manifest = jobOf(template, run);
   for (let made = 1; made <= goingAway; made += 1) {
     const created = await api.create(name, manifest);
@@ -64,6 +66,15 @@ export async function submitJob(
       remedy: `see what holds it: kubectl -n ${api.namespace} get job ${name} -o yaml (metadata.finalizers)`,
     },
   );
+}
+
+/** A run that was planned again may have nothing left to do, while its Job from before is still to be summed up. */
+async function findJob(api: JobsApi, name: string, run: RunOfShards): Promise<Submission> {
+  const job = await api.get(name);
+  const theirs = job === undefined ? undefined : runOf(job);
+  if (job === undefined || theirs === undefined || !sameRun(theirs, run))
+    return { kind: 'nothing', location: run.location };
+  return { kind: 'found', job, location: theirs.location };
 }
 
 /** Waits until a Job has ended, and tells how far it is whenever that changes. @throws ReplicationError `cancelled`, … */
