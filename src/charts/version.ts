@@ -60,9 +60,10 @@ function parseGroup(text: string): readonly Comparator[] | undefined {
   const comparators: Comparator[] = [];
   for (const [, operator = '', major = '*', minor, patch, prerelease] of text.matchAll(comparatorPattern)) {
     const sign = { '=>': '>=', '=<': '<=', '~>': '~', '!=': '=' }[operator] ?? operator;
-    // node-semver takes a pre-release only after a full version; helm charts write `>=1.19-0`.
+    // node-semver takes a pre-release only after a full version; helm charts write `>=1.19-0`, and `*-0` for any version.
+    const isWildcard = [major, minor, patch].some((each) => each !== undefined && /^[xX*]$/.test(each));
     const numbers =
-      prerelease === undefined
+      prerelease === undefined || isWildcard
         ? [major, minor, patch].filter((each) => each !== undefined).join('.')
         : `${major}.${minor ?? '0'}.${patch ?? '0'}-${prerelease}`;
     try {

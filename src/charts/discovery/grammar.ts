@@ -93,10 +93,11 @@ export function namesImage(name: string): boolean {
 }
 
 const suspicions = [
-  /image[\w.-]*\\?["']?\s*[:=]\s*\\?["']?[A-Za-z0-9]/i,
+  /image[\w.-]*\\?["']?\s*[:=]\s*\\?["']?[A-Za-z0-9>|&*!]/i,
   /--[\w-]*image/i,
   /name["']?:\s*["']?\w*image/i,
   /repository\w*\\?["']?\s*[:=]\s*\\?["']?[A-Za-z0-9]/i,
+  /name\\?["']?\s*[:=]\s*\\?["']?[A-Za-z0-9.-]+\.[A-Za-z]{2,}(?::\d+)?\//i,
   /[A-Za-z0-9]\.[A-Za-z]{2,}(?::\d+)?\/[\w./-]*[:@]\w/,
   /@sha256:/,
 ];

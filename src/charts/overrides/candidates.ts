@@ -28,15 +28,15 @@ export interface Candidate {
 }
 
 /** Which values are tried in one go, the likeliest and least intrusive first. */
-export type Stage = 'written' | 'empty' | 'global' | 'any';
-export const stages: readonly Stage[] = ['written', 'empty', 'global', 'any'];
+export type Stage = 'written' | 'templated' | 'empty' | 'global' | 'any';
+export const stages: readonly Stage[] = ['written', 'templated', 'empty', 'global', 'any'];
 
 const imageKey = /image|regist|repositor|^repo$|^hub$|docker|mirror|container|override/i;
 const nameKey = /image|regist|repositor|^repo$|^hub$|^name$|mirror|override|^host(?:name)?$|^url$/i;
 /** Keys that may stand beside an image's parts without being written there. */
 const sibling = /regist|repositor|^repo$|override|^image(?:name|ref|url)?$/i;
 /** Keys beside an image's name that are no name. */
-const otherKey = /tag|version|digest|sha(?:256)?$|pull|policy|secret|enabled|nameoverride/i;
+const otherKey = /tag|version|digest|sha(?:256)?$|policy|secret|enabled|nameoverride/i;
 
 export interface Search {
   /** What the chart's templates read. */
@@ -63,23 +63,33 @@ function inTree(stage: Stage, tree: Values, search: Search): readonly Candidate[
   switch (stage) {
     case 'written':
       return [...leaves(tree)].flatMap((leaf) => (leaf.empty ? [] : writtenCandidate(leaf, search.wanted)));
+    case 'templated':
+      return [...leaves(tree)].flatMap(templatedCandidate);
     case 'empty':
       return [...emptyLeaves(tree, search), ...absentKeys(tree, search)];
     case 'global':
       return globals(tree, search);
     case 'any':
-      return anything(tree);
+      return [...anything(tree, search.wanted), ...unnamed(tree, search)];
   }
 }
 
-/** A leaf that a reference begins with, that holds one, or that is a template in the context of an image. */
+/** A leaf that a reference begins with, or that holds one. */
 function writtenCandidate({ path, text, value: before }: Leaf, wanted: readonly string[]): readonly Candidate[] {
-  const prefix: Candidate = { path, text, before, edit: 'prefix', holds: [] };
-  const inContext = path.some((key) => typeof key === 'string' && imageKey.test(key));
-  if (wanted.some((reference) => begins(reference, text, inContext))) return [prefix];
+  if (wanted.some((reference) => begins(reference, text, inContext(path))))
+    return [{ path, text, before, edit: 'prefix', holds: [] }];
   const holds = wanted.filter((reference) => holdsReference(text, reference));
-  if (holds.length > 0) return [{ path, text, before, edit: 'embed', holds }];
-  return inContext && text.includes('{{') && !isOther(path) ? [prefix] : [];
+  return holds.length > 0 ? [{ path, text, before, edit: 'embed', holds }] : [];
+}
+
+/** A template in the context of an image. Tried after the values that such templates read, one of which may move them all. */
+function templatedCandidate({ path, text, value: before }: Leaf): readonly Candidate[] {
+  const isCandidate = text.includes('{{') && inContext(path) && !isOther(path);
+  return isCandidate ? [{ path, text, before, edit: 'prefix', holds: [] }] : [];
+}
+
+function inContext(path: ValuePath): boolean {
+  return path.some((key) => typeof key === 'string' && imageKey.test(key));
 }
 
 function begins(reference: string, text: string, inContext: boolean): boolean {
@@ -121,8 +131,7 @@ function emptyLeaves(tree: Values, search: Search): readonly Candidate[] {
   return [...leaves(tree)].flatMap(({ path, empty }) => {
     const last = path.at(-1);
     if (!empty || isGlobal(path) || typeof last !== 'string' || otherKey.test(last)) return [];
-    const inContext = path.slice(0, -1).some((key) => typeof key === 'string' && imageKey.test(key));
-    if (!(nameKey.test(last) && (inContext || imageKey.test(last)))) return [];
+    if (!(nameKey.test(last) && (inContext(path.slice(0, -1)) || imageKey.test(last)))) return [];
     return isNear(tree, path, search) ? [fill(tree, path)] : [];
   });
 }
@@ -197,14 +206,27 @@ function globals(tree: Values, search: Search): readonly Candidate[] {
   return [...fromValues, ...fromTemplates].map((path) => fill(tree, path));
 }
 
-/** The last resort: every text in the context of an image, and every empty name, whatever it seems to be. */
-function anything(tree: Values): readonly Candidate[] {
+/** The last resort: every text in the context of an image or that a wanted reference begins with, and every empty name. */
+function anything(tree: Values, wanted: readonly string[]): readonly Candidate[] {
   return [...leaves(tree)].flatMap(({ path, text, empty, value }): readonly Candidate[] => {
-    const inContext = path.some((key) => typeof key === 'string' && imageKey.test(key));
-    if (!inContext || isOther(path)) return [];
-    if (empty) return typeof path.at(-1) === 'string' && isName(path) ? [fill(tree, path)] : [];
-    return /^[\w.:/{}\s-]+$/.test(text) && !/^(?:Always|IfNotPresent|Never)$/.test(text) && /[a-z]/i.test(text)
-      ? [{ path, text, before: value, edit: 'prefix', holds: [] }]
-      : [];
+    if (isOther(path)) return [];
+    if (empty) return inContext(path) && typeof path.at(-1) === 'string' && isName(path) ? [fill(tree, path)] : [];
+    const isText = /^[\w.:/{}\s-]+$/.test(text) && !/^(?:Always|IfNotPresent|Never)$/.test(text) && /[a-z]/i.test(text);
+    const isCandidate = (inContext(path) && isText) || wanted.some((reference) => beginsPlainly(reference, text));
+    return isCandidate ? [{ path, text, before: value, edit: 'prefix', holds: [] }] : [];
   });
+}
+
+/** Under any key: `team` of `team/web:1`, `quay.io/team/app-` of `quay.io/team/app-core:1`. */
+function beginsPlainly(reference: string, text: string): boolean {
+  if (text.length < 2 || !reference.startsWith(text)) return false;
+  return text.includes('/') || /^(?:$|[/:@])/.test(reference.slice(text.length));
+}
+
+/** Values that an image's own line reads, whatever they are called, where nothing is. */
+function unnamed(tree: Values, { keys }: Search): readonly Candidate[] {
+  return keys.imagePaths
+    .filter((path) => !isGlobal(path) && !isOther(path) && isReachable(tree, path))
+    .filter((path) => (valueAt(tree, path) ?? '') === '')
+    .map((path) => fill(tree, path));
 }

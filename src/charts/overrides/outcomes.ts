@@ -4,6 +4,7 @@ import type { Choice, Need } from './assign.ts';
 import type { Candidate } from './candidates.ts';
 import { placeKey } from './pair-up.ts';
 import type { Outcome, ReferenceOutcome, Refusal } from './port.ts';
+import type { ProfileList } from './profile-lists.ts';
 import type { Baseline } from './probe.ts';
 import { formatPath, type ValuePath } from '../values/tree.ts';
 
@@ -25,6 +26,8 @@ export interface Findings {
   readonly spent: boolean;
   /** Values that set a part of a reference but not its beginning, by its text. */
   readonly inner: ReadonlyMap<string, readonly ValuePath[]>;
+  /** References that a profile names in a list of its own. */
+  readonly inLists: ReadonlyMap<string, ProfileList>;
 }
 
 /** What became of each reference; the same place with the same reference and outcome is one row for all profiles. */
@@ -49,7 +52,7 @@ function outcomeOf(found: FoundReference, findings: Findings): Outcome {
   const need = findings.needs.get(found);
   if (need === undefined) return { kind: 'left' };
   const choice = findings.by.get(need);
-  if (choice === undefined) return unmoved(found.text, findings);
+  if (choice === undefined) return unmoved(need, findings);
   const target = findings.became.get(found) ?? choice.serves.get(need) ?? need.target;
   const pins = findings.pins.get(need) ?? [];
   return {
@@ -60,7 +63,12 @@ function outcomeOf(found: FoundReference, findings: Findings): Outcome {
   };
 }
 
-function unmoved(written: string, { refusals, inner, spent }: Findings): Outcome {
+function unmoved({ found: { text: written }, target }: Need, { refusals, inner, inLists, spent }: Findings): Outcome {
+  const list = inLists.get(written);
+  if (list !== undefined) {
+    const why = `it stands in a list of its own of profile ${list.profile} (${list.path}), and published values would replace that list under every profile: write ${target} there instead`;
+    return { kind: 'uncontrolled', why };
+  }
   const own = refusals.filter(({ candidate, moves }) => moves.includes(written) || begins(written, candidate));
   const first = own[0];
   if (first !== undefined) return { kind: 'refused', by: own.map(({ path }) => path), why: first.why };

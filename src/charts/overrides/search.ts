@@ -3,6 +3,7 @@ import type { FoundReference } from '../discovery/found.ts';
 import { type Choice, choiceFor, type Need } from './assign.ts';
 import { type Candidate, candidatesFor, type Stage, stages } from './candidates.ts';
 import { outcomesOf, type RefusedCandidate } from './outcomes.ts';
+import { isInProfileList, namedInLists } from './profile-lists.ts';
 import { findPins, type Pins } from './pin.ts';
 import type { Derivation, DeriveRequest, Setting } from './port.ts';
 import { type Baseline, type Landing, probe } from './probe.ts';
@@ -90,12 +91,10 @@ class OverrideSearch {
   }
 
   async #try(stage: Stage, pending: readonly Need[]): Promise<void> {
-    const candidates = candidatesFor(stage, {
-      keys: this.#keys,
-      trees: this.#baselines.map(({ tree }) => tree),
-      wanted: [...new Set(pending.map(({ found }) => found.text))],
-      tried: this.#tried,
-    });
+    const wanted = [...new Set(pending.map(({ found }) => found.text))];
+    const trees = this.#baselines.map(({ tree }) => tree);
+    const all = candidatesFor(stage, { keys: this.#keys, trees, wanted, tried: this.#tried });
+    const candidates = all.filter(({ path }) => !isInProfileList(path, this.#baselines));
     if (candidates.length === 0) return;
     const strong = this.#overridesOf(this.#selection().choices.flatMap(({ weak, setting }) => (weak ? [] : [setting])));
     const landings: Landing[] = [];
@@ -206,6 +205,10 @@ class OverrideSearch {
     return true;
   }
 
+  #unmoved({ by }: Selection): readonly string[] {
+    return [...this.#needs.values()].filter((need) => !by.has(need)).map(({ found }) => found.text);
+  }
+
   result(selection: Selection, proof: ProofAndTexts, pins: Pins = noPins): Derivation {
     const { holds, failures, derived, unexplained } = proof;
     return {
@@ -219,6 +222,7 @@ class OverrideSearch {
         became: proof.became,
         refusals: [...this.#refusals.values()],
         inner: this.#inner,
+        inLists: namedInLists(this.#unmoved(selection), this.#baselines),
         pins: pins.by,
         spent: this.#purse.isSpent(),
       }),
