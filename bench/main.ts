@@ -43,6 +43,10 @@ export async function main(argv: readonly string[], streams: BenchStreams, inter
       const { discovery } = await import('./discovery/main.ts');
       return await discovery(argv.slice(3), streams, interrupt);
     }
+    if (argv[2] === 'shards') {
+      const { shards } = await import('./shards/main.ts');
+      return await shards(argv.slice(3), streams, interrupt);
+    }
     const command = program(streams).parse([...argv]);
     return await bench(command.opts<Options>(), streams, interrupt);
   } catch (error) {
@@ -56,7 +60,10 @@ export async function main(argv: readonly string[], streams: BenchStreams, inter
 function program({ stdout, stderr }: BenchStreams): Command {
   return new Command('bench')
     .description('Copies seeded images between two registries with this program and with its peers, and compares them.')
-    .addHelpText('after', '\n`bench discovery --help`: what it costs to find the images of charts.')
+    .addHelpText(
+      'after',
+      '\n`bench discovery --help`: what it costs to find the images of charts.\n`bench shards --help`: how well a large plan is split over workers.',
+    )
     .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
     .exitOverride()
     .addOption(choices('--corpus <names>', 'images to copy', corpusNames, ['eks']))
