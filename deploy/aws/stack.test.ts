@@ -1,0 +1,358 @@
+import { readFile } from 'node:fs/promises';
+import { Aspects, type Stack } from 'aws-cdk-lib';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { substitutions } from './state-machine.ts';
+import { type RoleGrants, lacking, roleGrants, unused } from './testing/role-grants.ts';
+import { type Deployment, resolver, Template } from './testing/resolve.ts';
+import { templateFile, templateText } from './template.ts';
+
+const text = await readFile(templateFile, 'utf8');
+const template = Template.parse(JSON.parse(text));
+
+/** The parameters that have no default. */
+const required = {
+  ecsClusterName: 'cluster',
+  ecsVpcId: 'vpc-1',
+  ecsSubnetA: 'subnet-a',
+  ecsSubnetB: 'subnet-b',
+  workerImage: '111111111111.dkr.ecr.eu-west-1.amazonaws.com/tools/image-replication:1.0',
+};
+
+function deployment(parameters: Readonly<Record<string, string>> = {}, partition = 'aws'): Deployment {
+  const region = partition === 'aws-cn' ? 'cn-north-1' : 'eu-west-1';
+  return { partition, region, account: '123456789012', parameters: { ...required, ...parameters } };
+}
+
+const grantsWith = (parameters: Readonly<Record<string, string>> = {}, partition?: string): RoleGrants =>
+  roleGrants(template, deployment(parameters, partition));
+
+describe('the template', () => {
+  let stack: Stack;
+  let synthesized: string;
+  beforeAll(async () => {
+    synthesized = await templateText((made) => {
+      stack = made;
+      Aspects.of(made).add(new AwsSolutionsChecks());
+    });
+  });
+
+  it('is what the stack synthesizes: npm run synth', () => {
+    expect(synthesized).toBe(text);
+  });
+
+  it('follows the rules of cdk-nag, or says why not', () => {
+    const told = stack.node.findAll().flatMap(({ node }) => node.metadata);
+    expect(told.filter(({ type }) => /^aws:cdk:(error|warning)$/.test(type)).map(({ data }): unknown => data)).toEqual(
+      [],
+    );
+  });
+
+  it('is all there is to deploy: no assets, no bootstrap, nothing of the CDK', () => {
+    expect(Object.keys(template)).not.toContain('Rules');
+    expect(text).not.toMatch(/CDKMetadata|BootstrapVersion|cdk-hnb659fds|aws:cdk:path/);
+    // Templates are launched from S3 by URL, which takes up to 1 MiB.
+    expect(text.length).toBeLessThan(1024 * 1024);
+  });
+});
+
+describe('parameters', () => {
+  it("have the names and defaults of the ECR plugin's document", () => {
+    // Its table "Available Parameters"; `undefined`: requires input.
+    const documented = {
+      sourceType: 'Amazon_ECR',
+      srcRegion: '',
+      srcAccountId: '',
+      srcList: 'ALL',
+      srcImageList: '',
+      srcCredential: '',
+      destRegion: '',
+      destAccountId: '',
+      destPrefix: '',
+      destCredential: '',
+      ecsClusterName: undefined,
+      ecsVpcId: undefined,
+      ecsSubnetA: undefined,
+      ecsSubnetB: undefined,
+      alarmEmail: '',
+    };
+    for (const [name, value] of Object.entries(documented)) {
+      expect(template.Parameters, name).toHaveProperty(name);
+      expect(template.Parameters[name]?.Default, name).toBe(value);
+    }
+    const asked = Object.entries(template.Parameters).filter(([, each]) => each.Default === undefined);
+    expect(asked.map(([name]) => name)).toEqual([
+      'ecsClusterName',
+      'ecsVpcId',
+      'ecsSubnetA',
+      'ecsSubnetB',
+      'workerImage',
+    ]);
+  });
+
+  it('are all declared, described, and in a group of the console', () => {
+    const Interface = z.object({
+      Metadata: z.object({
+        'AWS::CloudFormation::Interface': z.object({
+          ParameterGroups: z.array(z.object({ Parameters: z.array(z.string()) })),
+          ParameterLabels: z.record(z.string(), z.object({ default: z.string().min(1) })),
+        }),
+      }),
+    });
+    const shown = Interface.parse(template).Metadata['AWS::CloudFormation::Interface'];
+    const names = Object.keys(template.Parameters);
+    expect(shown.ParameterGroups.flatMap((group) => group.Parameters)).toEqual(names);
+    expect(Object.keys(shown.ParameterLabels)).toEqual(names);
+  });
+
+  it.each([
+    [
+      'schedule',
+      ['rate(1 day)', 'rate(12 hours)', 'cron(0 3 ? * MON-FRI *)', 'at(2030-01-01T03:00:00)', 'once'],
+      ['daily', 'rate(0 days)'],
+    ],
+    ['srcImageList', ['', 'ubuntu:latest,quay.io/a/b@sha256:00, c:ALL_TAGS'], ['a"b', 'a\\b', 'a\nb', '${x}']],
+    ['srcRegion', ['', 'eu-west-1', 'us-gov-west-1'], ['Europe', 'eu-west-1 ']],
+    ['srcAccountId', ['', '123456789012'], ['1234']],
+    ['jobInput', ['', 's3://bucket/a/list.txt'], ['list.txt', 's3://bucket', 's3://bucket/a b']],
+    ['alarmEmail', ['', 'a.b+c@example.com'], ['me']],
+    ['srcRole', ['', 'arn:aws-cn:iam::123456789012:role/a/b'], ['b', 'arn:aws:iam::123456789012:user/b']],
+    ['srcCredential', ['', 'drh-credentials', '/a/b'], ['a b', 'a"']],
+    ['workerImage', [required.workerImage, 'ghcr.io/a/b@sha256:00'], ['', 'a b', '"']],
+  ])('%s takes what is right only', (name, right, wrong) => {
+    const pattern = new RegExp(z.string().parse(template.Parameters[name]?.['AllowedPattern']));
+    for (const each of right) expect(pattern.test(each), each).toBe(true);
+    for (const each of wrong) expect(pattern.test(each), each).toBe(false);
+  });
+
+  it('cannot break the JSON of the state machine', () => {
+    const texts = Object.entries(template.Parameters).filter(([, each]) => each['Type'] === 'String');
+    for (const [name, each] of texts) {
+      if (each['AllowedValues'] !== undefined) continue;
+      const pattern = new RegExp(z.string().parse(each['AllowedPattern'], { reportInput: true }));
+      for (const bad of ['"', '\\', '\n', 'a"@b', 'a\\@b', 'a\n@b'])
+        expect(pattern.test(bad), `${name} ${JSON.stringify(bad)}`).toBe(false);
+    }
+  });
+});
+
+describe("the state machine's definition", () => {
+  const Definition = z.looseObject({ States: z.record(z.string(), z.looseObject({ Type: z.string() })) });
+  const definition = (parameters: Readonly<Record<string, string>>, partition?: string) => {
+    const written = template.Resources['StateMachine']?.Properties['DefinitionString'];
+    const resolved = resolver(template, deployment(parameters, partition))(written);
+    return Definition.parse(JSON.parse(z.string().parse(resolved)));
+  };
+  const commands = (parameters: Readonly<Record<string, string>>) =>
+    z
+      .looseObject({ plan: z.array(z.string()), finish: z.array(z.string()) })
+      .parse(definition(parameters).States['Settings']?.['Parameters']);
+  /** Options with a value: an empty one counts as not given. */
+  const given = (words: readonly string[]) => {
+    const pairs = words.flatMap((word, at) => (word.startsWith('--') ? [[word, words[at + 1] ?? ''] as const] : []));
+    return Object.fromEntries(pairs.filter(([, value]) => value !== '' && !value.startsWith('--')));
+  };
+
+  it('has a value for everything that it leaves open', () => {
+    const written = JSON.stringify(template.Resources['StateMachine']?.Properties['DefinitionString']);
+    for (const name of substitutions) expect(written, name).toContain(`\${${name}}`);
+    expect(JSON.stringify(definition({}))).not.toContain('${');
+  });
+
+  it('passes the parameters of the ECR job on, and the region of the stack for none', () => {
+    const { plan, finish } = commands({
+      srcAccountId: '210987654321',
+      srcList: 'SELECTED',
+      srcImageList: 'a:1, b',
+      destRegion: 'cn-north-1',
+      destCredential: '/keys/china',
+      tries: '5',
+    });
+    expect(plan[0]).toBe('ecr');
+    expect(given(plan)).toEqual({
+      '--source-type': 'Amazon_ECR',
+      '--src-region': 'eu-west-1',
+      '--src-account': '210987654321',
+      '--src-list': 'SELECTED',
+      '--src-image-list': 'a:1, b',
+      '--dest-region': 'cn-north-1',
+      '--dest-credential': '/keys/china',
+      '--tries': '5',
+      '--status-store': 'dynamodb:replication-StatusTable',
+      '--budget': 'dynamodb:replication-CoordinationTable',
+    });
+    expect(finish).toEqual([]);
+  });
+
+  it('knows the other jobs', () => {
+    const jobInput = 's3://bucket/input';
+    const [images, mirror, eks] = [
+      { job: 'images', jobInput, destPrefix: 'mirror', platforms: 'linux/amd64' },
+      { job: 'mirror', jobInput, destRegion: 'us-east-1', destAccountId: '210987654321' },
+      { job: 'eks', jobInput, eksProject: 'demo', eksDeployment: 'dev', eksModule: 'core-replication' },
+    ].map(commands);
+    expect(images?.plan.slice(0, 7)).toEqual([
+      ...['images', '--list', jobInput, '--target', '123456789012.dkr.ecr.eu-west-1.amazonaws.com/mirror'],
+      ...['--platforms', 'linux/amd64'],
+    ]);
+    expect(mirror?.plan.slice(0, 6)).toEqual([
+      ...['mirror', '--once', '--config', jobInput, '--target', '210987654321.dkr.ecr.us-east-1.amazonaws.com'],
+    ]);
+    const module = ['--project', 'demo', '--deployment', 'dev', '--module', 'core-replication'];
+    expect(eks?.plan.slice(0, 9)).toEqual(['eks', '--lock', jobInput, ...module]);
+    expect(eks?.finish).toEqual(['eks', '--lock', jobInput, ...module, '--publish']);
+    expect([images?.finish, mirror?.finish]).toEqual([[], []]);
+  });
+
+  it('counts repetitions, not tries, and names services in its own partition', () => {
+    const plan = definition({ tries: '3' }).States['Plan'];
+    expect(
+      z
+        .array(z.looseObject({ MaxAttempts: z.number() }))
+        .parse(plan?.['Retry'])
+        .at(-1)?.MaxAttempts,
+    ).toBe(2);
+    expect(definition({}, 'aws-cn').States['Plan']?.['Resource']).toMatch(/^arn:aws-cn:states:::/);
+  });
+});
+
+describe('what roles may do', () => {
+  const actions = (role: string, parameters: Readonly<Record<string, string>> = {}) =>
+    (grantsWith(parameters)[role] ?? []).flatMap((each) => each.actions);
+  const ecr = (action: string, repository: string, place = 'eu-west-1:123456789012') => ({
+    action: `ecr:${action}`,
+    resource: `arn:aws:ecr:${place}:repository/${repository}`,
+  });
+
+  it('has no wildcard in an action, and in a resource only where that is explained', () => {
+    for (const parameters of [
+      {},
+      { job: 'eks', eksProject: 'demo', jobInput: 's3://bucket/lock', helmRepoSecretName: 's' },
+    ]) {
+      const statements = Object.values(grantsWith(parameters)).flat();
+      expect(statements.flatMap((each) => each.actions).filter((action) => action.includes('*'))).toEqual([]);
+      for (const { resource, sid, resources } of statements.filter((each) => /[*?]/.test(each.resources.join()))) {
+        // Arn of a log group, as GetAtt gives it: its streams.
+        if (resources.every((each) => /^arn:aws:logs:.*:\*$/.test(each))) continue;
+        const metadata = JSON.stringify(template.Resources[resource]?.['Metadata']);
+        expect(metadata, `${resource} ${sid}`).toContain(`${sid}: `);
+      }
+    }
+  });
+
+  it('names every resource in its own partition', () => {
+    for (const partition of ['aws', 'aws-cn', 'aws-us-gov'])
+      for (const each of Object.values(grantsWith({}, partition)).flat())
+        for (const resource of each.resources) expect(resource).toMatch(new RegExp(`^(\\*|arn:${partition}:.*)$`));
+  });
+
+  it('gives the workers the prefix at the destination, and reading at the source', () => {
+    const grants = grantsWith({ srcRegion: 'us-east-1', destPrefix: 'mirror' });
+    const WorkerRole = { role: 'WorkerRole' };
+    const right = [ecr('PutImage', 'mirror/app'), ecr('BatchGetImage', 'app', 'us-east-1:123456789012')];
+    expect(
+      lacking(
+        right.map((need) => ({ ...WorkerRole, ...need })),
+        grants,
+      ),
+    ).toEqual([]);
+    const wrong = [
+      ecr('PutImage', 'app'),
+      ecr('PutImage', 'mirror/app', 'us-east-1:123456789012'),
+      ecr('DeleteRepository', 'mirror/app'),
+    ];
+    expect(
+      lacking(
+        wrong.map((need) => ({ ...WorkerRole, ...need })),
+        grants,
+      ),
+    ).toHaveLength(3);
+    expect(actions('PlanRole').filter((action) => /Put(?!Object)|Upload|Create|Delete/.test(action))).toEqual([]);
+  });
+
+  it('gives no rights at registries that other credentials open, and these credentials alone', () => {
+    const role = 'arn:aws:iam::210987654321:role/reader';
+    const parameters = {
+      srcAccountId: '210987654321',
+      srcRole: role,
+      destAccountId: '310987654321',
+      destCredential: '/keys/dest',
+    };
+    for (const id of ['PlanRole', 'WorkerRole']) {
+      expect(actions(id, parameters).filter((action) => action.startsWith('ecr:'))).toEqual([
+        'ecr:GetAccountSetting',
+        'ecr:GetAuthorizationToken',
+      ]);
+      const statements = grantsWith(parameters)[id] ?? [];
+      const of = (action: string) =>
+        statements.filter((each) => each.actions.includes(action)).flatMap((each) => each.resources);
+      expect(of('sts:AssumeRole')).toEqual([role]);
+      expect(of('ssm:GetParameter')).toEqual(['arn:aws:ssm:eu-west-1:123456789012:parameter/keys/dest']);
+    }
+    expect(actions('SummaryRole', parameters).filter((action) => /^(ssm|sts|ecr):/.test(action))).toEqual([]);
+  });
+
+  it('reads drh-credentials for another account only, and its key only where one is named', () => {
+    const read = (parameters: Readonly<Record<string, string>>) =>
+      (grantsWith(parameters)['WorkerRole'] ?? []).filter(({ actions: [first] }) => /^(ssm|kms):/.test(first ?? ''));
+    expect(read({})).toEqual([]);
+    const other = read({ srcAccountId: '210987654321' });
+    expect(other.flatMap((each) => each.resources)).toEqual([
+      'arn:aws:ssm:eu-west-1:123456789012:parameter/drh-credentials',
+    ]);
+    const key = 'arn:aws:kms:eu-west-1:123456789012:key/0f1e';
+    expect(read({ credentialKey: key })).toEqual([]);
+    expect(read({ srcAccountId: '210987654321', credentialKey: key }).map((each) => each.actions)).toContainEqual([
+      'kms:Decrypt',
+    ]);
+  });
+
+  it.each([
+    [
+      '111111111111.dkr.ecr.eu-west-1.amazonaws.com/tools/image-replication:1.0',
+      'aws',
+      'eu-west-1:111111111111:repository/tools/image-replication',
+    ],
+    ['111111111111.dkr.ecr.cn-north-1.amazonaws.com.cn/a@sha256:00', 'aws-cn', 'cn-north-1:111111111111:repository/a'],
+    ['111111111111.dkr.ecr.us-gov-west-1.amazonaws.com/a', 'aws-us-gov', 'us-gov-west-1:111111111111:repository/a'],
+    ['ghcr.io/team/image-replication:1.0', 'aws', undefined],
+  ])('fetches %s by the name of its repository', (workerImage, partition, repository) => {
+    const statements = grantsWith({ workerImage }, partition)['ExecutionRole'] ?? [];
+    const image = statements.filter((each) => each.sid === 'Image').flatMap((each) => each.resources);
+    expect(image).toEqual(repository === undefined ? [] : [`arn:${partition}:ecr:${repository}`]);
+  });
+
+  it('leaves the rest of the EKS job to a role that is there for this job only', () => {
+    expect(Object.keys(grantsWith())).not.toContain('FinishRole');
+    const eks = { job: 'eks', eksProject: 'demo', jobInput: 's3://locks/demo.json', helmRepoSecretName: 'team/helm' };
+    const grants = grantsWith(eks);
+    const needs = [
+      ecr('PutImage', 'demo-charts/x'),
+      { action: 's3:GetObject', resource: 'arn:aws:s3:::locks/demo.json' },
+      { action: 's3:PutObject', resource: 'arn:aws:s3:::demo-dkr-img-rep-md-eu-west-1-123456789012/x.json' },
+      {
+        action: 'secretsmanager:GetSecretValue',
+        resource: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:team/helm-AbCdEf',
+      },
+    ].map((need) => ({ role: 'FinishRole', ...need }));
+    expect(lacking(needs, grants)).toEqual([]);
+    expect(lacking([{ role: 'FinishRole', ...ecr('PutImage', 'demo2-x') }], grants)).toHaveLength(1);
+    expect(unused(needs, grants, ['FinishRole'])).toContain('FinishRole: ResultBucket s3:CreateBucket');
+  });
+});
+
+describe('deletion', () => {
+  it('leaves nothing behind', () => {
+    for (const [id, each] of Object.entries(template.Resources)) {
+      expect(each['DeletionPolicy'] ?? 'Delete', id).toBe('Delete');
+      expect(each['UpdateReplacePolicy'] ?? 'Delete', id).toBe('Delete');
+    }
+  });
+
+  it('empties the bucket after everything that writes to it is gone', () => {
+    const { EmptyBucket, StateMachine } = template.Resources;
+    expect(StateMachine?.['DependsOn']).toContain('EmptyBucket');
+    expect(EmptyBucket?.Properties['Bucket']).toEqual({ Ref: 'RunsBucket' });
+  });
+});
