@@ -333,10 +333,13 @@ replicas: 2
 
   it('has one image that cannot be copied: the others are, and the next run goes on from there', async () => {
     await writeFile(join(world.folder, 'extra.txt'), `${source}/apps/missing:1\n${source}/tools/shell:1.0\n`);
+    const held = { kind: 'status', status: 429, headers: { 'retry-after': '1' } } as const;
+    world.open.fail({ class: 'manifest-get', repository: 'apps/shop', times: 2, fault: held });
     const args = [...local(), '-p', 'partly', '-e', join(world.folder, 'extra.txt'), '--no-code-collections'];
     const result = await run(args);
     expectStatus(result, 1);
     expect(result.stdout).toContain(`${source}/apps/missing:1`);
+    expect(world.open.requests.count(({ status }) => status === 429)).toBe(2);
     expect(world.ecr.tags('partly/shop')).toEqual(['1.9.0']);
     expect(world.ecr.tags('partly/shell')).toEqual(['1.0']);
     await world.open.putImage('apps/missing', '1', buildImage({ name: 'no longer missing' }));

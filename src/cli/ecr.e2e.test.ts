@@ -179,15 +179,24 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
       times: 6,
       fault: { kind: 'status', status: 500 },
     });
+    const held = { kind: 'status', status: 429, headers: { 'retry-after': '1' } } as const;
+    world.source.fail({ class: 'manifest-get', repository: 'team/flaky', times: 2, fault: held });
+    world.destination.fail({ class: 'manifest-put', repository: 'team/flaky', times: 2, fault: held });
     const run = await ecr('--tries', '3');
     succeeded(run);
     expect(world.destination.tags('team/flaky')).toEqual(['1']);
+    expect(world.destination.requests.count(({ status }) => status === 429)).toBe(2);
   });
 
   it('takes a list from a parameter, and names what the source does not have', async () => {
     const args = ['--src-list', 'selected', '--src-image-parameter', 'images', '--dest-prefix', 'chosen'];
-    const run = await ecr(...args);
+    const run = await ecr(...args, '--alarm-email', 'ops@example.com');
     expect(run.status).toBe(1);
+    // The topic is made for the address, and told.
+    const made = await inHome(async (aws) => (await (await aws.sns()).listTopics({})).Topics ?? []);
+    const [topic] = made.flatMap(({ TopicArn: arn = '' }) => (arn.endsWith(':image-replication-alarm') ? [arn] : []));
+    expect(run.stdout).toContain(`ops@example.com gets no alarm before its subscription to ${topic ?? 'it'}`);
+    expect((await snsMessages(world.home.endpoint)).filter((text) => text.includes('team/nothing'))).toHaveLength(1); // prettier-ignore
     expect(run.stdout).toContain(`${sourceHost}/team/nothing:latest is not at the source`);
     expect(world.destination.tags('chosen/team/app')).toEqual(['1.0']);
     expect(world.destination.tags('chosen/team/tools')).toHaveLength(5);
