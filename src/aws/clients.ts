@@ -1,6 +1,7 @@
 import type { DynamoDB } from '@aws-sdk/client-dynamodb';
 import type { ECR } from '@aws-sdk/client-ecr';
 import type { S3 } from '@aws-sdk/client-s3';
+import type { SFN } from '@aws-sdk/client-sfn';
 import type { SecretsManager } from '@aws-sdk/client-secrets-manager';
 import type { SNS } from '@aws-sdk/client-sns';
 import type { SSM } from '@aws-sdk/client-ssm';
@@ -48,6 +49,7 @@ export interface Aws {
   ssm(region?: string): Promise<SSM>;
   sns(region?: string): Promise<SNS>;
   dynamodb(): Promise<DynamoDB>;
+  sfn(region?: string): Promise<SFN>;
   /** Ends idle connections. */
   close(): Promise<void>;
 }
@@ -118,6 +120,15 @@ export function createAws(options: AwsOptions): Aws {
       const client = new Client(await settings(inRegion));
       client.middlewareStack.add(
         (next, context) => watch('sns', inRegion, next, context, client.config.credentials),
+        placement,
+      );
+      return client;
+    }),
+    sfn: perRegion(region, async (inRegion) => {
+      const { SFN: Client } = await import('@aws-sdk/client-sfn');
+      const client = new Client(await settings(inRegion));
+      client.middlewareStack.add(
+        (next, context) => watch('states', inRegion, next, context, client.config.credentials),
         placement,
       );
       return client;

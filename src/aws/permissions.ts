@@ -6,7 +6,7 @@ export interface AwsCall {
   readonly input: unknown;
 }
 
-export type AwsService = 'ecr' | 's3' | 'secretsmanager' | 'sts' | 'ssm' | 'sns' | 'dynamodb';
+export type AwsService = 'ecr' | 's3' | 'secretsmanager' | 'sts' | 'ssm' | 'sns' | 'dynamodb' | 'states';
 
 /**
  * IAM actions whose name differs from their operation's.
@@ -41,6 +41,8 @@ function deletions(request: unknown): readonly string[] {
   return actions.size === 0 ? ['s3:DeleteObject'] : [...actions];
 }
 
+const arns = ['resourceArn', 'stateMachineArn', 'executionArn', 'mapRunArn'];
+
 /** What a call is about, as text: `repository/app-nginx`, `s3://bucket/key`, a secret's name, an ARN; `*` if nothing is named. */
 export function resourceOf(call: AwsCall): string {
   const fields = fieldsOf(call.input);
@@ -57,7 +59,7 @@ export function resourceOf(call: AwsCall): string {
   const first: unknown = Array.isArray(names) ? names[0] : undefined;
   const repository = text('repositoryName') ?? (typeof first === 'string' ? first : undefined);
   if (repository !== undefined) return `repository/${repository}`;
-  const field = ['resourceArn', 'SecretId', 'RoleArn', 'TopicArn', 'TableName', 'Name'].find(
+  const field = [...arns, 'SecretId', 'RoleArn', 'TopicArn', 'TableName', 'Name'].find(
     (each) => text(each) !== undefined,
   );
   return field === undefined ? '*' : (text(field) ?? '*');

@@ -6,7 +6,8 @@ import type { Lock } from '../model/lock.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Outcome } from '../model/result.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
-import { readLock, writeLock } from '../publish/lock.ts';
+import { writeLock } from '../publish/lock.ts';
+import { lockFrom } from './fleet/input-text.ts';
 import type { LazyEcr } from './lazy-ecr.ts';
 import { buildLock, copiedDigests } from './lock.ts';
 import { checkJob, lockRequests, planFromLock } from './lock-plan.ts';
@@ -44,7 +45,7 @@ export async function lockedWork(
       remedy: 'leave out --list and --platforms, or --lock',
     });
   }
-  const written = await readLock(path);
+  const written = await lockFrom(session, path);
   checkJob(written, 'images', path);
   const options = { path, target: command.target, create: true, credentials, ecr };
   const { lock, target } = await openLockTargets(session, written, options);

@@ -1,9 +1,14 @@
 import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import metadata from '../../package.json' with { type: 'json' };
 import { declareChart } from './commands/chart.declare.ts';
+import { declareFleet } from './commands/fleet.declare.ts';
+import { declareKubernetesJob } from './commands/kubernetes-job.declare.ts';
 import { declareMirror } from './commands/mirror.declare.ts';
 import { declareEcr } from './commands/ecr.declare.ts';
 import { declareStatus } from './commands/status.declare.ts';
+import { withoutEmptyValues } from './fleet/empty-values.ts';
+import { declareShards, type ShardArguments, shardedJobs } from './fleet/options.ts';
 import type { Environment, runJob } from './run.ts';
 
 interface CommonOptions {
@@ -20,11 +25,17 @@ interface CommonOptions {
  * @returns exit status: 0 all done, 1 something failed, 2 wrong usage or configuration
  */
 export async function main(argv: readonly string[], environment: Environment): Promise<0 | 1 | 2> {
+  const token = environment.env['TASK_TOKEN'] ?? '';
+  if (token !== '' && environment.task === undefined) {
+    const { runAsTask } = await import('./fleet/task.ts');
+    return runAsTask(environment, token, (asTask) => main(argv, asTask));
+  }
   let status: 0 | 1 | 2 = 0;
   const program = new Command('image-replication')
     .description(
       'Copies Helm charts and container images into private registries, re-points the charts, and publishes the result.',
     )
+    .version(metadata.version, '-V, --version', 'print the version')
     .showHelpAfterError('(add --help for the options)')
     .showSuggestionAfterError()
     .configureOutput({
@@ -33,8 +44,10 @@ export async function main(argv: readonly string[], environment: Environment): P
     })
     .exitOverride();
 
-  const job = (name: string, description: string, example: string): Command =>
-    common(program.command(name).description(description).addHelpText('after', `\nExample:\n  ${example}`));
+  const job = (name: string, description: string, example: string): Command => {
+    const command = program.command(name).description(description).addHelpText('after', `\nExample:\n  ${example}`);
+    return shardedJobs.includes(name) ? declareShards(common(command)) : common(command);
+  };
 
   job(
     'eks',
@@ -168,6 +181,8 @@ export async function main(argv: readonly string[], environment: Environment): P
   });
 
   declareMirror(job, environment, (result) => (status = result));
+  declareFleet(job, environment, (result) => (status = result));
+  declareKubernetesJob(job, environment, (result) => (status = result));
 
   const start = async (
     name: string,
@@ -190,7 +205,7 @@ export async function main(argv: readonly string[], environment: Environment): P
   );
 
   try {
-    await program.parseAsync([...argv]);
+    await program.parseAsync([...withoutEmptyValues(program, argv)]);
     return status;
   } catch (error) {
     // commander has printed help or the problem already.
@@ -199,7 +214,7 @@ export async function main(argv: readonly string[], environment: Environment): P
   }
 }
 
-interface EksOptions {
+interface EksOptions extends ShardArguments {
   readonly eksVersion?: string;
   readonly dataDir?: string;
   readonly project?: string;
@@ -221,7 +236,7 @@ interface VerifyOptions {
   readonly region?: string;
 }
 
-interface ImagesOptions {
+interface ImagesOptions extends ShardArguments {
   readonly list?: string;
   readonly lock?: string;
   readonly writeLock?: boolean;

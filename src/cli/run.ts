@@ -10,6 +10,7 @@ import {
 import { type Failure, failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
 import type { EnvironmentVariables } from './environment.ts';
+import type { TaskHook } from './fleet/task.ts';
 import { boundHeap } from './heap-bound.ts';
 import { type JobResult, openSession, type Output, type Session } from './session.ts';
 
@@ -18,6 +19,8 @@ export interface Environment {
   readonly env: EnvironmentVariables;
   readonly stdout: Output;
   readonly stderr: Writable;
+  /** Set where Step Functions waits for the end of this run. */
+  readonly task?: TaskHook | undefined;
 }
 
 export interface RunOptions {
@@ -46,8 +49,10 @@ export async function runJob(
       environment.stderr.write(`error: ${each.message}${each.remedy === undefined ? '' : `\n  ${each.remedy}`}\n`);
     return exitStatusFor(error);
   }
+  environment.task?.attach(session);
   if (options.maxMinutes !== undefined) stopAfter(session, options.maxMinutes);
   let status: 0 | 1 | 2 = 0;
+  let thrown = false;
   let result: JobResult;
   const unbound = boundHeap();
   try {
@@ -55,6 +60,7 @@ export async function runJob(
     if (result.failures.length > 0) status = 1;
   } catch (error) {
     status = exitStatusFor(error);
+    thrown = true;
     result = { failures: errorsIn(error).map((each) => failureOf(each.reference ?? name, each)), totals: undefined };
   } finally {
     unbound();
@@ -81,6 +87,7 @@ export async function runJob(
       if (status === 0) status = 1;
     }
   }
+  environment.task?.ended(status, { ...result, failures }, thrown);
   await session.close();
   return status;
 }

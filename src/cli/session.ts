@@ -49,6 +49,8 @@ export interface JobResult {
   readonly totals: Totals | undefined;
   /** Paths of the files that the job left. */
   readonly files?: readonly string[];
+  /** What whoever waits for the run's end (Step Functions) is told of it. */
+  readonly task?: Readonly<Record<string, unknown>> | undefined;
   /** What the report tells beyond the record of the run. */
   readonly report?: Omit<ReportInput, 'record' | 'mask'> | undefined;
 }

@@ -5,7 +5,7 @@ import { pause } from '../aws/pause.ts';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import { ImageStatus, type StatusStore } from './status.ts';
 
-type Client = Pick<DynamoDB, 'batchWriteItem' | 'scan' | 'describeTable' | 'createTable'>;
+type Client = Pick<DynamoDB, 'batchWriteItem' | 'batchGetItem' | 'scan' | 'describeTable' | 'createTable'>;
 type Request = NonNullable<Parameters<Client['batchWriteItem']>[0]['RequestItems']>[string][number];
 type Attributes = NonNullable<NonNullable<Request['PutRequest']>['Item']>;
 
@@ -34,17 +34,10 @@ export async function dynamodbStatus(
       for (let start = 0; start < items.length; start += itemsPerRequest)
         await write(client, table, items.slice(start, start + itemsPerRequest).map(putRequest), signal);
     },
-    async list({ states }, signal) {
-      const found: ImageStatus[] = [];
-      let from: Attributes | undefined;
-      do {
-        const answer = await client.scan(
-          { TableName: table, ConsistentRead: true, ExclusiveStartKey: from },
-          { abortSignal: signal },
-        );
-        found.push(...(answer.Items ?? []).map((item) => statusOf(item, table)));
-        from = answer.LastEvaluatedKey;
-      } while (from !== undefined);
+    async list({ states, targets }, signal) {
+      const items =
+        targets === undefined ? await scan(client, table, signal) : await get(client, table, targets, signal);
+      const found = items.map((item) => statusOf(item, table));
       const wanted = states === undefined ? found : found.filter(({ state }) => states.includes(state));
       return wanted.sort((a, b) => (a.target < b.target ? -1 : 1));
     },
@@ -106,6 +99,52 @@ async function createTable(client: Client, table: string, signal: AbortSignal): 
     // Another run was quicker.
     if (awsErrorName(error) !== 'ResourceInUseException') throw error;
   }
+}
+
+async function scan(client: Client, table: string, signal: AbortSignal): Promise<readonly Attributes[]> {
+  const found: Attributes[] = [];
+  let from: Attributes | undefined;
+  do {
+    const answer = await client.scan(
+      { TableName: table, ConsistentRead: true, ExclusiveStartKey: from },
+      { abortSignal: signal },
+    );
+    found.push(...(answer.Items ?? []));
+    from = answer.LastEvaluatedKey;
+  } while (from !== undefined);
+  return found;
+}
+
+/** Keys in one BatchGetItem (API reference). */
+const keysPerRequest = 100;
+
+/** What DynamoDB did not give for lack of throughput, or because an answer was full, is asked for again. */
+async function get(
+  client: Client,
+  table: string,
+  targets: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly Attributes[]> {
+  const found: Attributes[] = [];
+  const names = [...new Set(targets)];
+  for (let start = 0; start < names.length; start += keysPerRequest) {
+    let left: Attributes[] = names.slice(start, start + keysPerRequest).map((target) => ({ target: { S: target } }));
+    for (let attempt = 0; left.length > 0; attempt += 1) {
+      if (attempt >= maxAttempts)
+        throw new ReplicationError('throttled', `the table ${table} does not give ${left.length} statuses`, {
+          reference: table,
+          remedy: 'run again later, or give the table more throughput',
+        });
+      if (attempt > 0) await pause(50 * 2 ** attempt, signal);
+      const answer = await client.batchGetItem(
+        { RequestItems: { [table]: { Keys: left, ConsistentRead: true } } },
+        { abortSignal: signal },
+      );
+      found.push(...(answer.Responses?.[table] ?? []));
+      left = answer.UnprocessedKeys?.[table]?.Keys ?? [];
+    }
+  }
+  return found;
 }
 
 /** What DynamoDB did not take for lack of throughput is its answer's UnprocessedItems, and is sent again. */

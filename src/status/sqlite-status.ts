@@ -31,9 +31,12 @@ export async function sqliteStatus(path: string, options: { readonly readOnly: b
             columns.map((column) => status[column]),
           );
       }),
-    async list({ states }) {
+    async list({ states, targets }) {
       const where = states === undefined ? '' : `WHERE state IN (${states.map(() => '?').join(', ')})`;
-      return database.all(ImageStatus, `SELECT * FROM image_status ${where} ORDER BY target`, states);
+      const found = database.all(ImageStatus, `SELECT * FROM image_status ${where} ORDER BY target`, states);
+      if (targets === undefined) return found;
+      const wanted = new Set(targets);
+      return found.filter(({ target }) => wanted.has(target));
     },
     close: async () => database.close(),
   };

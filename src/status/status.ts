@@ -21,6 +21,8 @@ export type ImageStatus = Readonly<z.infer<typeof ImageStatus>>;
 
 export interface StatusFilter {
   readonly states?: readonly ImageState[] | undefined;
+  /** Only those of these names, which are looked up one by one. */
+  readonly targets?: readonly string[] | undefined;
 }
 
 /** Where the status of images is kept from run to run. Losing it loses no image: the registries themselves are compared. */

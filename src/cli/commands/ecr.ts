@@ -18,7 +18,7 @@ export async function runEcr(session: Session, options: EcrOptions): Promise<Job
   const pool = awsPool(session);
   const around = surroundings(session, pool, settings);
   try {
-    const alarm = settings.plan ? undefined : await alarmOf(around, settings);
+    const alarm = settings.plan || settings.sharding !== undefined ? undefined : await alarmOf(around, settings);
     try {
       const result = await replicateRegistry(around, settings, { confirm: settings.yes ? undefined : ask });
       const unsent = result.failures.length === 0 ? [] : await raise(around, alarm, result.failures);

@@ -1,5 +1,7 @@
 import { join, resolve } from 'node:path';
 import type { Aws } from '../../aws/clients.ts';
+import { parseEcrHost } from '../../aws/ecr-hosts.ts';
+import { ownerTagKey } from '../../aws/owner-tag.ts';
 import { judge } from '../../charts/isolation/verdict.ts';
 import { ReplicationError, toReplicationError } from '../../model/errors.ts';
 import type { Lock } from '../../model/lock.ts';
@@ -7,33 +9,40 @@ import { type Failure, failureOf } from '../../model/result.ts';
 import { consumerFiles } from '../../publish/consumers/consumer-files.ts';
 import { writeTree } from '../../publish/consumers/write-tree.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
-import { readLock, writeLock } from '../../publish/lock.ts';
+import { writeLock } from '../../publish/lock.ts';
 import { formatResult, formatUpdatedImages } from '../../sources/eks/result.ts';
 import { announcePlan } from '../announce.ts';
 import { claimAndReplicate } from '../eks-copy.ts';
 import { openSources } from '../eks-plan.ts';
 import { publishRun, sizesOf } from '../eks-publish.ts';
 import type { EksSettings } from '../eks-settings.ts';
+import { secretAccess } from '../fleet/access.ts';
+import { lockFrom } from '../fleet/input-text.ts';
+import { lockGroups } from '../fleet/lock-groups.ts';
+import { defaultTries, type ShardArguments } from '../fleet/options.ts';
 import { eksLockWork } from '../lock-eks.ts';
 import { lockedProof } from '../lock-isolation.ts';
-import { checkJob, eksPlanFromLock, lockedSession, lockMismatches } from '../lock-plan.ts';
+import { checkJob, eksPlanFromLock, lockedSession, lockMismatches, lockRequests } from '../lock-plan.ts';
 import type { Replication } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
 import { collecting } from '../steps.ts';
 import { layoutHost, type Target } from '../target.ts';
 
 /** The lock of a run of the EKS job. @throws ReplicationError `usage`, `configuration` */
-export async function readEksLock(command: {
-  readonly lock: string;
-  readonly dataDir?: string | undefined;
-  readonly platforms?: string | undefined;
-}): Promise<Lock> {
+export async function readEksLock(
+  session: Session,
+  command: {
+    readonly lock: string;
+    readonly dataDir?: string | undefined;
+    readonly platforms?: string | undefined;
+  },
+): Promise<Lock> {
   if (command.dataDir !== undefined || command.platforms !== undefined) {
     throw new ReplicationError('usage', 'a lock says which charts, images and platforms are replicated', {
       remedy: 'leave out --data-dir and --platforms, or --lock',
     });
   }
-  const lock = await readLock(command.lock);
+  const lock = await lockFrom(session, command.lock);
   checkJob(lock, 'eks', command.lock);
   return lock;
 }
@@ -45,7 +54,7 @@ export interface LockedRun {
   readonly aws: Aws;
   readonly target: Target;
   readonly lock: Lock;
-  readonly command: {
+  readonly command: ShardArguments & {
     readonly lock: string;
     readonly out: string;
     readonly plan?: boolean | undefined;
@@ -67,6 +76,7 @@ export async function runLockedEks(run: LockedRun): Promise<JobResult> {
   );
   const isolation = lockedProof(lock);
   announcePlan(session.reporter, plan);
+  if (command.shards !== undefined) return sharded(run);
   const left = [
     ...(await writeFiles(out, {
       'plan.json': jsonText(plan),
@@ -99,6 +109,33 @@ export async function runLockedEks(run: LockedRun): Promise<JobResult> {
     await step('publish', async () => void left.push(...(await publishRun(session, settings, aws, out, finished))));
   }
   return { failures, totals, files: left, report };
+}
+
+/** Images and their signatures go to the workers. The job itself, run after them, finds them there and does the rest. */
+async function sharded({ session, settings, aws, target, lock, command }: LockedRun): Promise<JobResult> {
+  const ownHosts = new Set(lock.eks?.ownHosts);
+  const sources = await openSources(session, settings.helmRepoSecret, ownHosts, aws);
+  const requests = lockRequests({ ...lock, charts: [] }, { source: sources.store, target: () => target.store });
+  const hosts = requests.map(({ source }) => source.store.name).filter((host) => parseEcrHost(host) === undefined);
+  const { scanOnPush, immutableTags, encryptionKey, region } = settings;
+  const { leaveShards } = await import('../fleet/write-shards.ts');
+  return leaveShards(session, command, {
+    job: 'eks',
+    requests,
+    compared: false,
+    together: lockGroups(lock, requests),
+    settings: {
+      region,
+      access: secretAccess(hosts, settings.helmRepoSecret, ownHosts),
+      targets: target.ecr === undefined ? {} : { [target.host]: { kind: 'ecr', region } },
+      tries: defaultTries,
+      verify: true,
+      referrers: false,
+      repositories: { scanOnPush, immutableTags, encryptionKey },
+      repositoryTags: { [ownerTagKey(settings.deployment, settings.module)]: settings.project },
+      ...(command.statusStore === undefined ? {} : { status: command.statusStore }),
+    },
+  });
 }
 
 async function copyLocked({ session, settings, aws, target, lock }: LockedRun): Promise<Replication> {

@@ -19,6 +19,8 @@ import { openAws } from '../aws-session.ts';
 import { chartRequest, imageRequest } from '../copy-requests.ts';
 import { claimAndReplicate } from '../eks-copy.ts';
 import { publishRun, sizesOf } from '../eks-publish.ts';
+import { refuseLayout } from '../fleet/layout.ts';
+import type { ShardArguments } from '../fleet/options.ts';
 import { archiveOf, makePlan, openSources, pushedChart, readDataFiles, type Sources } from '../eks-plan.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
@@ -33,7 +35,7 @@ import type { JobResult, Session } from '../session.ts';
 import { collecting } from '../steps.ts';
 import { openTarget, parseTarget, type Target } from '../target.ts';
 
-export interface EksCommand extends EksArguments {
+export interface EksCommand extends EksArguments, ShardArguments {
   readonly dataDir?: string | undefined;
   readonly out: string;
   readonly plan?: boolean | undefined;
@@ -54,6 +56,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
       remedy: 'leave out --target or --publish',
     });
   }
+  if (command.shards !== undefined) checkShards(command);
   validateProject(settings.project, settings.region);
   session.stopAt(
     settings.startedAt + settings.maxMinutes * 60_000,
@@ -73,7 +76,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     const from =
       path === undefined
         ? { files: await readDataFiles(session, settings.eksVersion, command.dataDir) }
-        : { lock: await readEksLock({ ...command, lock: path }), command: { ...command, lock: path } };
+        : { lock: await readEksLock(session, { ...command, lock: path }), command: { ...command, lock: path } };
     const target = await openTarget(session, targetText, {
       aws: () => aws,
       accountId: settings.accountId,
@@ -154,6 +157,20 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
   } finally {
     await aws.close();
   }
+}
+
+/** Charts are rendered and proven in one place, so only what a lock says can be spread. */
+function checkShards({ lock, publish, target }: EksCommand): void {
+  if (lock === undefined || publish === true)
+    throw new ReplicationError(
+      'usage',
+      `--shards goes ${lock === undefined ? 'with --lock only' : 'without --publish'}`,
+      {
+        remedy:
+          'write shards with `eks --lock FILE --shards LOCATION`; when they are copied, `eks --lock FILE --publish` does the rest',
+      },
+    );
+  refuseLayout(target);
 }
 
 /**

@@ -11,6 +11,10 @@ import { announceRequests } from '../announce.ts';
 import { splitList } from '../environment.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { defaultRepositorySettings } from '../ecr-store.ts';
+import { s3Text } from '../fleet/input-text.ts';
+import { refuseLayout } from '../fleet/layout.ts';
+import { lockGroups } from '../fleet/lock-groups.ts';
+import { defaultTries, type ShardArguments } from '../fleet/options.ts';
 import { type LazyEcr, lazyEcr } from '../lazy-ecr.ts';
 import { type ImagesWork, leaveLock, lockedWork, type StoreOf } from '../lock-images.ts';
 import { lockedSession, lockMismatches } from '../lock-plan.ts';
@@ -21,7 +25,7 @@ import type { JobResult, Session } from '../session.ts';
 import { layoutHost, openTarget, parseTarget, type Target } from '../target.ts';
 import type { ReadStore, WriteStore } from '../../model/store.ts';
 
-export interface ImagesCommand {
+export interface ImagesCommand extends ShardArguments {
   /** File with the images; `-` for standard input. */
   readonly list?: string | undefined;
   /** Lock that is replicated instead of a list. */
@@ -47,6 +51,7 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
         ? await listed(session, command, sources, credentials, ecr)
         : await lockedWork(session, command, command.lock, sources, credentials, ecr);
     announce(session, command, work);
+    if (command.shards !== undefined) return await sharded(session, command, work);
     if (command.plan === true) {
       for (const request of work.requests)
         for (const place of request.targets)
@@ -72,6 +77,30 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
   }
 }
 
+async function sharded(session: Session, command: ImagesCommand, work: ImagesWork): Promise<JobResult> {
+  if (command.writeLock === true)
+    throw new ReplicationError('usage', '--write-lock and --shards are both given, and a lock is of what was copied', {
+      remedy: 'write the lock by a run without --shards afterwards: it finds all images there',
+    });
+  refuseLayout(command.target);
+  const { leaveShards } = await import('../fleet/write-shards.ts');
+  const { lock, requests } = work;
+  return leaveShards(session, command, {
+    job: 'images',
+    requests,
+    compared: false,
+    together: lock === undefined ? undefined : lockGroups(lock, requests),
+    settings: {
+      access: {},
+      targets: {},
+      tries: defaultTries,
+      verify: command.verify === true,
+      referrers: lock === undefined,
+      ...(command.statusStore === undefined ? {} : { status: command.statusStore }),
+    },
+  });
+}
+
 async function listed(
   session: Session,
   command: ImagesCommand,
@@ -85,7 +114,7 @@ async function listed(
       remedy: 'pass --list FILE, or --lock FILE',
     });
   }
-  const entries = parseImageList(await readList(list), list === '-' ? 'standard input' : list);
+  const entries = parseImageList(await readList(session, list), list === '-' ? 'standard input' : list);
   const platforms: 'all' | readonly Platform[] =
     command.platforms === undefined ? 'all' : splitList(command.platforms).map(parsePlatform);
   const open = await targets(session, command, entries, credentials, ecr.target);
@@ -126,7 +155,9 @@ function targetText(place: TargetPlace, host: string | undefined): string {
   return formatLocation({ ...place, registry: host ?? place.store.name });
 }
 
-async function readList(path: string): Promise<string> {
+async function readList(session: Session, path: string): Promise<string> {
+  const stored = await s3Text(session, path);
+  if (stored !== undefined) return stored;
   try {
     // Not /dev/stdin: where standard input is a socket, as a supervisor or another Node gives it, that cannot be opened.
     return path === '-' ? await text(process.stdin) : await readFile(path, 'utf8');

@@ -14,7 +14,7 @@ import { statusText } from '../mirror-status.ts';
 import { type Environment, runJob, type RunOptions } from '../run.ts';
 import type { JobResult, Session } from '../session.ts';
 
-export interface MirrorCommand extends MirrorArguments, ShardArguments, RunOptions {
+export interface MirrorCommand extends MirrorArguments, Omit<ShardArguments, 'concurrency'>, RunOptions {
   readonly once?: boolean | undefined;
   readonly status?: boolean | undefined;
   readonly plan?: boolean | undefined;
@@ -34,7 +34,8 @@ export async function runMirror(command: MirrorCommand, environment: Environment
     return tellErrors(new ReplicationError('usage', '--write-lock goes with --once alone', { remedy: 'pass --once, too' }), environment); // prettier-ignore
   if (lock !== undefined)
     return runJob('mirror', command, (session) => runLockedMirror(session, command, lock), environment);
-  if (command.shards !== undefined) return runJob('mirror', command, (session) => sharded(session, command), environment);
+  if (command.shards !== undefined)
+    return runJob('mirror', command, (session) => sharded(session, command), environment);
   if (command.plan === true) return runJob('mirror', command, (session) => plan(session, command), environment);
   if (command.once === true) return runJob('mirror', command, (session) => once(session, command), environment);
   try {

@@ -25,7 +25,7 @@ import { type EcrSides, ecrWork } from './ecr-work.ts';
 import { openStatus } from './open-status.ts';
 import { registryWork } from './registry-work.ts';
 import type { Chosen, EcrSettings } from './settings.ts';
-import { filledFrom, openEcrDestination, openEcrSource, sourceTag, type Surroundings } from './sides.ts';
+import { filledFrom, openEcrDestination, openEcrSource, originTags, sourceTag, type Surroundings } from './sides.ts';
 import { absentStatus, statusRecorder, unchangedStatus } from './status-recorder.ts';
 import { replicateWithTries } from './tries.ts';
 import type { EcrWork } from './work.ts';
@@ -38,11 +38,13 @@ export interface Asking {
 /** Lines of a long list that are printed. */
 const mostLines = 200;
 
-interface Opened {
+export interface Opened {
   readonly work: EcrWork;
   readonly destination: EcrSides['destination'];
   /** Host of the source registry; absent where there are several. */
   readonly source: EcrSides['source'] | undefined;
+  /** Host that the login of `--src-credential` is for. */
+  readonly loginHost: string | undefined;
   close(): Promise<void>;
 }
 
@@ -57,6 +59,7 @@ export async function replicateRegistry(
   const opened = await open(around, settings);
   try {
     announce(session, opened);
+    if (settings.sharding !== undefined) return await sharded(around, settings, settings.sharding, opened);
     const files = await writeFiles(resolve(settings.out), { 'plan.json': jsonText(planOf(opened.work)) });
     const result = settings.plan ? await planned(session, opened) : await replicated(around, settings, asking, opened);
     return { ...result, files: [...files, ...(result.files ?? [])] };
@@ -72,12 +75,16 @@ async function open(around: Surroundings, settings: EcrSettings): Promise<Opened
     const source = await openEcrSource(around, settings.source.place);
     const destination = await openDestination(around, settings, filledFrom(source.host, settings.prefix));
     const work = await ecrWork({ source, destination }, settings, selected, session.signal);
-    return { work, destination, source, close: () => Promise.resolve() };
+    return { work, destination, source, loginHost: undefined, close: () => Promise.resolve() };
   }
   const ecr = lazyEcr(session, undefined);
   const login = settings.source.type === 'Private' ? settings.source.login : undefined;
-  const own = login === undefined ? [] : [await parameterLogin(around, login, selected ?? [])];
-  const credentials = firstCredential([...own, ecr.credentials, dockerCredentials(session)]);
+  const own = login === undefined ? undefined : await parameterLogin(around, login, selected ?? []);
+  const credentials = firstCredential([
+    ...(own === undefined ? [] : [own.credentials]),
+    ecr.credentials,
+    dockerCredentials(session),
+  ]);
   const stores = new Map<string, ReadStore>();
   const storeOf = (host: string): ReadStore => {
     const store = stores.get(host) ?? registryStore(session.transport, host, { credentials });
@@ -86,7 +93,7 @@ async function open(around: Surroundings, settings: EcrSettings): Promise<Opened
   };
   const destination = await openDestination(around, settings, undefined);
   const work = await registryWork(selected ?? [], storeOf, destination, settings, session.signal);
-  return { work, destination, source: undefined, close: () => ecr.close() };
+  return { work, destination, source: undefined, loginHost: own?.host, close: () => ecr.close() };
 }
 
 async function openDestination(
@@ -98,7 +105,7 @@ async function openDestination(
     const { openOciLayout } = await import('../../layout/oci-layout.ts');
     return { host: layoutHost, store: await openOciLayout(destination.layout), ecr: undefined };
   }
-  const ecr = await openEcrDestination(around, destination, origin);
+  const ecr = await openEcrDestination(around, destination, { tags: originTags(origin) });
   return { host: ecr.host, store: ecr.store, ecr };
 }
 
@@ -125,7 +132,7 @@ async function parameterLogin(
   { home, session }: Surroundings,
   name: string,
   selected: readonly SelectedImage[],
-): Promise<CredentialSource> {
+): Promise<{ readonly host: string | undefined; readonly credentials: CredentialSource }> {
   const [host, ...others] = new Set(selected.map((image) => locate(parseReference(image.name)).registry));
   if (others.length > 0)
     throw new ReplicationError(
@@ -136,9 +143,9 @@ async function parameterLogin(
       },
     );
   const login = await registryLogin(home, name, session.signal);
-  return {
-    credentialFor: (asked) => Promise.resolve(asked === host ? { kind: 'basic', ...login } : undefined),
-  };
+  const credentialFor: CredentialSource['credentialFor'] = (asked) =>
+    Promise.resolve(asked === host ? { kind: 'basic', ...login } : undefined);
+  return { host, credentials: { credentialFor } };
 }
 
 function announce(session: Session, { work, destination }: Opened): void {
@@ -219,6 +226,42 @@ async function replicated(
     }
     failures.push(...(await recorder.end()));
     return { failures, totals: copied.totals };
+  } finally {
+    await store.close();
+  }
+}
+
+/** Everything but copying: settings are carried along, and the status is kept of what no worker looks at. */
+async function sharded(
+  around: Surroundings,
+  settings: EcrSettings,
+  sharding: NonNullable<EcrSettings['sharding']>,
+  opened: Opened,
+): Promise<JobResult> {
+  const { work, destination, source } = opened;
+  const carried = settings.withSettings ? await carry(around.session, opened, settings.prefix) : [];
+  const noted =
+    sharding.statusStore === undefined ? [] : await noteBeside(around, settings, { work, destination, source });
+  const { shardEcr } = await import('../fleet/ecr-shards.ts');
+  const result = await shardEcr(around, settings, sharding, opened);
+  const failures = [...result.failures, ...carried, ...noted];
+  return { ...result, failures, task: failures.length === 0 ? result.task : undefined };
+}
+
+/** The status of images that are the same on both sides, and of those that are gone at the source. @returns what went wrong */
+async function noteBeside(
+  { session, home }: Surroundings,
+  { store: location, createTable }: EcrSettings,
+  { work, destination, source }: Pick<Opened, 'work' | 'destination' | 'source'>,
+): Promise<readonly Failure[]> {
+  const { signal } = session;
+  const store = await openStatus(location, { aws: () => home, readOnly: false, createTable, signal });
+  try {
+    const recorder = await statusRecorder(store, () => new Date(), signal);
+    const when = new Date().toISOString();
+    recorder.note(work.unchanged.map((request) => unchangedStatus(request, when)));
+    recorder.note(deletionStatuses(work.deleted, destination.host, source?.host ?? '', 'deleted-at-source', when));
+    return await recorder.end();
   } finally {
     await store.close();
   }

@@ -4,9 +4,13 @@ import { parsePlatform, type Platform } from '../../model/platform.ts';
 import { checkPrefix } from '../../sources/ecr/target-repository.ts';
 import { parseStatusLocation, type StatusLocation } from '../../status/status-location.ts';
 import { splitList } from '../environment.ts';
+import { refuseLayout } from '../fleet/layout.ts';
+import type { ShardArguments } from '../fleet/options.ts';
 
 /** The command line as it was written. */
-export interface EcrOptions {
+export interface EcrOptions extends Omit<ShardArguments, 'concurrency' | 'insecureHost'> {
+  readonly concurrency?: number;
+  readonly insecureHost?: readonly string[];
   readonly out: string;
   readonly sourceType?: string;
   readonly srcRegion?: string;
@@ -24,12 +28,10 @@ export interface EcrOptions {
   readonly target?: string;
   readonly once?: boolean;
   readonly tries?: number;
-  readonly concurrency?: number;
   readonly prune?: boolean;
   readonly yes?: boolean;
   readonly withSettings?: boolean;
   readonly platforms?: string;
-  readonly statusStore?: string;
   readonly createTable?: boolean;
   readonly alarmEmail?: string;
   readonly alarmTopic?: string;
@@ -39,6 +41,8 @@ export interface EcrOptions {
 /** Whose credentials are used for a registry. `default`: those of the program, or the parameter drh-credentials for another account. */
 export type Access =
   | { readonly kind: 'default' }
+  /** The program's own, for whatever account. */
+  | { readonly kind: 'own' }
   | { readonly kind: 'parameter'; readonly name: string }
   | { readonly kind: 'role'; readonly arn: string };
 
@@ -75,6 +79,8 @@ export interface EcrSettings {
   readonly createTable: boolean;
   readonly alarm: { readonly email: string | undefined; readonly topic: string | undefined };
   readonly plan: boolean;
+  /** Set when workers copy, and this run plans for them. */
+  readonly sharding: (ShardArguments & { readonly out: string }) | undefined;
   readonly out: string;
   /** Options that were given and change nothing, with the reason. */
   readonly ignored: readonly string[];
@@ -119,6 +125,7 @@ export function ecrSettings(options: EcrOptions): EcrSettings {
     createTable: options.createTable === true,
     alarm: attempt(() => alarmOf(options), { email: undefined, topic: undefined }),
     plan: options.plan === true,
+    sharding: options.shards === undefined ? undefined : options,
     out: options.out,
     ignored: ignoredOptions(type, list, options),
   };
@@ -129,6 +136,12 @@ export function ecrSettings(options: EcrOptions): EcrSettings {
   ] as const)
     if (given && (type !== 'Amazon_ECR' || 'layout' in settings.destination))
       problems.push(usage(`${name} needs a registry of Amazon ECR on both sides`, `leave ${name} out`));
+  if (settings.sharding !== undefined && settings.prune)
+    problems.push(
+      usage('--prune does not go with --shards', 'prune by a run without --shards, when the workers have copied all'),
+    );
+  if (settings.sharding !== undefined && 'layout' in settings.destination && options.target !== undefined)
+    attempt(() => refuseLayout(options.target), undefined);
   if (problems.length > 0) throw new ReplicationErrors(problems);
   return settings;
 }

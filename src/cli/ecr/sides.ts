@@ -3,6 +3,7 @@ import { assumedRole } from '../../aws/assume-role.ts';
 import { type Aws, type AwsCredentials, createAws } from '../../aws/clients.ts';
 import { ecrRegistry } from '../../aws/ecr.ts';
 import { ecrSource } from '../../aws/ecr-source.ts';
+import type { RepositorySettings, Tags } from '../../aws/repositories.ts';
 import { accessKeys } from '../../aws/parameters.ts';
 import { isReplicationError } from '../../model/errors.ts';
 import type { ReadStore, WriteStore } from '../../model/store.ts';
@@ -31,6 +32,11 @@ export const sourceTag = 'image-replication-source';
 /** What the tag says. One registry may be filled from another one several times, under different prefixes. */
 export function filledFrom(sourceHost: string, prefix: string): string {
   return prefix === '' ? sourceHost : `${sourceHost} in ${prefix}`;
+}
+
+/** Tags of repositories that are filled from this source. */
+export function originTags(origin: string | undefined): Tags {
+  return origin === undefined ? {} : { [sourceTag]: origin };
 }
 
 /** Makes clients for regions and credentials, and ends them all together. */
@@ -82,11 +88,11 @@ export async function openEcrSource(around: Surroundings, place: EcrPlace): Prom
   return { aws, host, registryId, store };
 }
 
-/** @param origin what the tag {@link sourceTag} of the repositories says; without it they get none */
+/** @param repositories settings of those that are created, and tags of all that are used */
 export async function openEcrDestination(
   around: Surroundings,
   place: EcrPlace,
-  origin: string | undefined,
+  repositories: { readonly settings?: RepositorySettings | undefined; readonly tags: Tags },
 ): Promise<EcrSide<WriteStore>> {
   const { session } = around;
   const { aws, registryId } = await sideClients(around, place, 'destination');
@@ -94,8 +100,8 @@ export async function openEcrDestination(
     region: place.region,
     registryId,
     accountId: place.access.kind === 'default' ? variable(session.env, 'AWS_ACCOUNT_ID') : undefined,
-    settings: defaultRepositorySettings,
-    tags: origin === undefined ? {} : { [sourceTag]: origin },
+    settings: repositories.settings ?? defaultRepositorySettings,
+    tags: repositories.tags,
     reporter: session.reporter,
     signal: session.signal,
   });
@@ -120,7 +126,7 @@ async function credentialsOf(
   if (access.kind === 'parameter') return parameterKeys(around, access.name);
   // In the region's own STS: the global one does not know the other partitions.
   if (access.kind === 'role') return assumedRole(pool.open(region), access.arn, session.signal);
-  if (account === undefined) return undefined;
+  if (account === undefined || access.kind === 'own') return undefined;
   if (account === (await accountId(home, variable(session.env, 'AWS_ACCOUNT_ID'), session.signal))) return undefined;
   try {
     return await parameterKeys(around, defaultParameter);

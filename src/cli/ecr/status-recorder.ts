@@ -20,12 +20,14 @@ export interface StatusRecorder {
 const mostWaiting = 100;
 const longestWaitMs = 1_000;
 
+/** @param targets all that it will be told of, where that is known: others are not read then */
 export async function statusRecorder(
   store: StatusStore,
   now: () => Date,
   signal: AbortSignal,
+  targets?: readonly string[],
 ): Promise<StatusRecorder> {
-  const known = new Map((await store.list({}, signal)).map((status) => [status.target, status]));
+  const known = new Map((await store.list({ targets }, signal)).map((status) => [status.target, status]));
   const waiting = new Map<string, ImageStatus>();
   const failures: Failure[] = [];
   let writing: Promise<void> = Promise.resolve();

@@ -1,0 +1,66 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Environment, runJob } from '../run.ts';
+import type { SummaryOptions } from './summary.ts';
+import type { WorkerOptions } from './worker.ts';
+
+/** Common options as the command line has them. */
+interface Common {
+  readonly out: string;
+  readonly json?: boolean;
+  readonly insecureHost?: readonly string[];
+  readonly concurrency?: number;
+  readonly maxMinutes?: number;
+  readonly report?: string;
+}
+
+/** Declares `worker` and `summary`. @param ended takes the exit status */
+export function declareFleet(
+  job: (name: string, description: string, example: string) => Command,
+  environment: Environment,
+  ended: (status: 0 | 1 | 2) => void,
+): void {
+  const start = async (
+    name: string,
+    options: Common,
+    work: Parameters<typeof runJob>[2],
+    insecureHosts = [...(options.insecureHost ?? [])],
+  ): Promise<void> => {
+    const run = await import('../run.ts');
+    ended(await run.runJob(name, { ...options, insecureHosts }, work, environment));
+  };
+
+  job(
+    'worker',
+    'copy one shard of a run that a job has planned with --shards',
+    'npx image-replication worker --shard s3://runs/daily/2026-11-21/shards/0000.json',
+  )
+    .option('--shard <address>', 'the shard, as shards.json names it: LOCATION/shards/0000.json')
+    .option('--shards <location>', 'folder of the run, with --index instead of --shard')
+    .addOption(
+      new Option('--index <n>', 'number of the shard, from 0 (default: JOB_COMPLETION_INDEX)').argParser(index),
+    )
+    .action(async (options: Common & WorkerOptions) => {
+      const { runWorker } = await import('./worker.ts');
+      // The session has this list from its start; the shard adds what it allows.
+      const insecureHosts = [...(options.insecureHost ?? [])];
+      const surroundings = { task: environment.task, insecureHosts };
+      await start('worker', options, (session) => runWorker(session, options, surroundings), insecureHosts);
+    });
+
+  job(
+    'summary',
+    'put the results of all shards of a run together: report, summary.json, and failed.json for another try',
+    'npx image-replication summary --shards s3://runs/daily/2026-11-21',
+  )
+    .requiredOption('--shards <location>', 'folder of the run')
+    .action(async (options: Common & SummaryOptions) => {
+      const { runSummary } = await import('./summary.ts');
+      await start('summary', options, (session) => runSummary(session, options));
+    });
+}
+
+function index(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError('expected a whole number from 0');
+}

@@ -1,0 +1,152 @@
+import { resolve } from 'node:path';
+import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
+import { type RunSummary, summaryOf } from '../../fleet/results.ts';
+import { Planning, ShardList, ShardResult } from '../../fleet/shard.ts';
+import { ReplicationError } from '../../model/errors.ts';
+import { Plan } from '../../model/plan.ts';
+import { jsonText, writeFiles } from '../../publish/files.ts';
+import { counted, formatBytes, shortened } from '../../report/format.ts';
+import { type RunRecord, runRecordVersion } from '../../report/record.ts';
+import { withRunFolder } from '../fleet/folder.ts';
+import { addTotals } from '../replicate.ts';
+import { reportFiles } from '../report-files.ts';
+import type { JobResult, Session } from '../session.ts';
+
+export interface SummaryOptions {
+  readonly shards: string;
+  readonly out: string;
+}
+
+/** Puts the results of all shards together: what was copied, what failed and why, and which shards are to be run again. */
+export async function runSummary(session: Session, { shards: location, out }: SummaryOptions): Promise<JobResult> {
+  return withRunFolder(session, location, async (folder) => {
+    const { plan, planning, summary } = await readRun(folder, session.signal);
+    session.reporter.emit({ type: 'run-started', job: summary.job, target: folder.location });
+    // Those that went well are in the report: a run may have ten thousand.
+    for (const outcome of summary.outcomes)
+      if (outcome.kind === 'failed') session.reporter.emit({ type: 'artifact-finished', outcome });
+    for (const message of summary.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
+    const { counts, totals } = summary;
+    const written = { ...overview(summary), ...{ bytesFactor: planning.bytesFactor } };
+    const report = await reportFiles({ record: recordOf(summary, folder), plan, mask: session.mask });
+    const files = {
+      'failed.json': jsonText(summary.failed),
+      'summary.json': jsonText(written),
+      'report.json': report.json,
+      'report.html': report.html,
+      'report.md': report.markdown,
+    };
+    for (const [name, text] of Object.entries(files)) await folder.write(name, session.mask.mask(text), session.signal);
+    const local = await writeFiles(resolve(out), { 'summary.json': session.mask.mask(jsonText(written)) });
+    tell(session, summary);
+    return {
+      failures: summary.failures,
+      totals,
+      files: [...local, ...Object.keys(files).map((name) => folder.address(name))],
+      task: { ...counts, bytes: totals?.bytesWritten ?? 0, ...taskDetails(session, summary, folder) },
+    };
+  });
+}
+
+/** A run as its folder tells it. @throws ReplicationError `configuration` when there is none */
+export async function readRun(
+  folder: RunFolder,
+  signal: AbortSignal,
+): Promise<{ readonly plan: Plan; readonly planning: Planning; readonly summary: RunSummary }> {
+  const [plan, planning, items] = await Promise.all([
+    readData(folder, 'plan.json', Plan, signal),
+    readData(folder, 'planning.json', Planning, signal),
+    readData(folder, 'shards.json', ShardList, signal),
+  ]);
+  if (plan === undefined || planning === undefined || items === undefined)
+    throw new ReplicationError('configuration', `there is no planned run in ${folder.location}`, {
+      reference: folder.location,
+      remedy: 'correct the location; a job writes one with --shards',
+    });
+  const results = await readResults(folder, signal);
+  return { plan, planning, summary: summaryOf(planning, items, results, addTotals) };
+}
+
+/** Results that are read at the same time. */
+const readsAtOnce = 16;
+
+async function readResults(folder: RunFolder, signal: AbortSignal): Promise<ReadonlyMap<number, ShardResult>> {
+  const names = (await folder.list('results', signal)).filter((name) => /^\d{4,}\.json$/.test(name));
+  const results = new Map<number, ShardResult>();
+  for (let start = 0; start < names.length; start += readsAtOnce) {
+    const some = names.slice(start, start + readsAtOnce);
+    const read = await Promise.all(some.map((name) => readData(folder, `results/${name}`, ShardResult, signal)));
+    for (const result of read) if (result !== undefined) results.set(result.index, result);
+  }
+  return results;
+}
+
+/** What `summary.json` holds. */
+export function overview(summary: RunSummary): Readonly<Record<string, unknown>> {
+  const { run, job, counts, totals, startedAt, finishedAt, failures, failed, missing, attempts } = summary;
+  return {
+    version: 1,
+    run,
+    job,
+    startedAt,
+    finishedAt,
+    ...counts,
+    totals,
+    attempts,
+    failedShards: failed.map(({ index }) => index),
+    withoutResult: missing,
+    failures,
+  };
+}
+
+/** Failures that Step Functions is told, and with it the mail; the report has them all. */
+const mostFailures = 20;
+
+function taskDetails(session: Session, summary: RunSummary, folder: RunFolder): Readonly<Record<string, unknown>> {
+  const { bucket, key } = folder.s3 ?? { bucket: undefined, key: folder.location };
+  const lines = summary.failures.map(({ artifact, cause }) => `${artifact}: ${cause}`.slice(0, 500));
+  return {
+    location: folder.location,
+    ...(bucket === undefined ? {} : { bucket }),
+    key: `${key}/failed.json`,
+    failedShards: summary.failed.length,
+    seconds: (Date.parse(summary.finishedAt) - Date.parse(summary.startedAt)) / 1000,
+    failures: shortened(lines, mostFailures).map((line) => session.mask.mask(line)),
+    report: folder.address('report.html'),
+  };
+}
+
+/** As if one process had done it all. */
+function recordOf(summary: RunSummary, folder: RunFolder): RunRecord {
+  const { job, startedAt, finishedAt, outcomes, failures, totals } = summary;
+  const hosts = new Set(outcomes.flatMap(({ targets }) => targets.map((target) => target.split('/', 1)[0] ?? '')));
+  return {
+    version: runRecordVersion,
+    job,
+    target: [...hosts].sort().join(', '),
+    started: startedAt,
+    finished: finishedAt,
+    ok: failures.length === 0,
+    phases: [{ phase: 'copy', started: startedAt }],
+    planned: undefined,
+    outcomes,
+    failures,
+    notices: summary.notices.map((message) => ({ level: 'warning' as const, message })),
+    retries: [],
+    totals,
+    files: [folder.address('summary.json')],
+  };
+}
+
+function tell({ reporter }: Session, { counts, totals, failed, missing }: RunSummary): void {
+  const { copied, unchanged, failed: failedImages } = counts;
+  const say = (message: string, level: 'info' | 'warning' = 'info'): void =>
+    reporter.emit({ type: 'notice', level, message });
+  say(
+    `${counted(copied, 'image')} copied (${formatBytes(totals?.bytesWritten ?? 0)}), ${unchanged} unchanged, ${failedImages} failed`,
+  );
+  if (failed.length === 0) return;
+  const names = failed.map(({ index }) => shardName(index).replace('.json', ''));
+  const without = missing.length === 0 ? '' : `, ${missing.length} of them without a result`;
+  say(`shards to be run again: ${shortened(names, 50).join(', ')}${without}`, 'warning');
+}

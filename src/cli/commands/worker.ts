@@ -1,0 +1,192 @@
+import { hostname } from 'node:os';
+import { parseShardAddress, readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
+import { type Attempt, resultOf } from '../../fleet/results.ts';
+import { Shard, ShardResult } from '../../fleet/shard.ts';
+import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
+import { type Failure, failureOf } from '../../model/result.ts';
+import { jsonText } from '../../publish/files.ts';
+import { parseStatusLocation } from '../../status/status-location.ts';
+import { openStatus } from '../ecr/open-status.ts';
+import { awsPool, type Surroundings } from '../ecr/sides.ts';
+import { statusRecorder } from '../ecr/status-recorder.ts';
+import { replicateWithTries, type TriedReplication } from '../ecr/tries.ts';
+import { announceRequests } from '../announce.ts';
+import { imageRequest } from '../copy-requests.ts';
+import { type EnvironmentVariables, variable } from '../environment.ts';
+import { withRunFolder } from '../fleet/folder.ts';
+import { openPlaces } from '../fleet/places.ts';
+import { keepProgress } from '../fleet/progress.ts';
+import { ownRegion } from '../fleet/s3-client.ts';
+import type { TaskHook } from '../fleet/task.ts';
+import { addTotals } from '../replicate.ts';
+import type { JobResult, Session } from '../session.ts';
+
+export interface WorkerOptions {
+  /** Address of the shard. */
+  readonly shard?: string | undefined;
+  /** Folder of the run, instead. */
+  readonly shards?: string | undefined;
+  readonly index?: number | undefined;
+  readonly concurrency?: number | undefined;
+}
+
+/** What the process that runs the worker has to do with it. */
+export interface WorkerSurroundings {
+  readonly task: TaskHook | undefined;
+  /** Takes hosts that the shard allows to be spoken to in plain HTTP. */
+  readonly insecureHosts: string[];
+}
+
+/** Copies one shard of a run as the job itself would, keeps the status, and leaves the result in the run's folder. */
+export async function runWorker(
+  session: Session,
+  options: WorkerOptions,
+  { task, insecureHosts }: WorkerSurroundings,
+): Promise<JobResult> {
+  const { location, index } = placeOf(options, session.env);
+  return withRunFolder(session, location, async (folder) => {
+    const shard = await readShard(folder, index, session.signal);
+    insecureHosts.push(...(shard.insecureHosts ?? []));
+    const name = `results/${shardName(index)}`;
+    const before = await readData(folder, name, ShardResult, session.signal);
+    const progress = await keepProgress(session, folder, shard, hostname());
+    const startedAt = new Date().toISOString();
+    const { replication, failures, error } = await attempt(session, shard, options);
+    await progress.stop();
+    const done: Attempt = {
+      attempt: progress.attempt,
+      startedAt,
+      finishedAt: new Date().toISOString(),
+      outcomes: replication?.outcomes ?? [],
+      failures,
+      notices: replication?.notices ?? [],
+      totals: replication?.totals,
+    };
+    const result = resultOf(shard, done, before, addTotals);
+    // Another attempt writes it now.
+    if (task?.lost !== true)
+      await folder.write(name, session.mask.mask(jsonText(result)), AbortSignal.timeout(lastWriteMs));
+    if (error !== undefined) throw error;
+    return {
+      failures,
+      totals: replication?.totals,
+      files: [folder.address(name)],
+      task:
+        failures.length > 0 ? undefined : { ...result.counts, bytes: result.totals?.bytesWritten ?? 0, shard: index },
+    };
+  });
+}
+
+/** How long writing the result may take at the end of a run that was told to stop, in milliseconds. */
+const lastWriteMs = 15_000;
+
+/** Where the shard lies. Without --index it is the one of the Kubernetes Job's pod. */
+function placeOf(
+  { shard, shards, index }: WorkerOptions,
+  env: EnvironmentVariables,
+): { readonly location: string; readonly index: number } {
+  if (shard !== undefined && shards !== undefined)
+    throw new ReplicationError('usage', '--shard and --shards are both given', { remedy: 'pass one of them' });
+  if (shard !== undefined) return parseShardAddress(shard);
+  if (shards === undefined)
+    throw new ReplicationError('usage', 'no shard is named', {
+      remedy: 'pass --shard LOCATION/shards/0000.json, or --shards LOCATION --index N',
+    });
+  // https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode
+  const given = variable(env, 'JOB_COMPLETION_INDEX');
+  const found = index ?? (given === undefined ? undefined : Number(given));
+  if (found !== undefined && Number.isInteger(found) && found >= 0) return { location: shards, index: found };
+  throw new ReplicationError('usage', `which shard is meant is not said${given === undefined ? '' : ` ("${given}")`}`, {
+    remedy: 'pass --index N, or set JOB_COMPLETION_INDEX',
+  });
+}
+
+async function readShard(folder: RunFolder, index: number, signal: AbortSignal): Promise<Shard> {
+  const name = `shards/${shardName(index)}`;
+  const shard = await readData(folder, name, Shard, signal);
+  if (shard !== undefined) return shard;
+  throw new ReplicationError('configuration', `there is no ${folder.address(name)}`, {
+    reference: folder.address(name),
+    remedy: 'correct the location or the number of the shard; a job writes them with --shards',
+  });
+}
+
+interface Attempted {
+  readonly replication: TriedReplication | undefined;
+  readonly failures: readonly Failure[];
+  /** What ended the attempt as a whole. */
+  readonly error: ReplicationError | ReplicationErrors | undefined;
+}
+
+async function attempt(session: Session, shard: Shard, options: WorkerOptions): Promise<Attempted> {
+  const pool = awsPool(session);
+  try {
+    const around = { session, pool, home: pool.open(shard.region ?? ownRegion(session)) };
+    const replication = await copyShard(around, shard, options);
+    for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
+    const stopped =
+      session.admission.aborted &&
+      replication.failures.length === 0 &&
+      replication.outcomes.length < shard.images.length;
+    const failures = stopped
+      ? [failureOf(`shard ${shard.index}`, toReplicationError(session.admission.reason))]
+      : replication.failures;
+    return { replication, failures, error: undefined };
+  } catch (error) {
+    const known = error instanceof ReplicationErrors ? error : toReplicationError(error);
+    const errors = known instanceof ReplicationErrors ? known.errors : [known];
+    const failures = errors.map((each) => failureOf(each.reference ?? `shard ${shard.index}`, each));
+    return { replication: undefined, failures, error: known };
+  } finally {
+    await pool.close();
+  }
+}
+
+async function copyShard(around: Surroundings, shard: Shard, options: WorkerOptions): Promise<TriedReplication> {
+  const { session, home } = around;
+  const places = await openPlaces(around, shard);
+  try {
+    const requests = shard.images.map((image) => imageRequest(image, places.source, places.target));
+    const targets = new Set(requests.flatMap((request) => request.targets.map(({ store }) => store.name)));
+    session.reporter.emit({ type: 'run-started', job: shard.job, target: [...targets].sort().join(', ') });
+    announceRequests(session.reporter, requests);
+    const store =
+      shard.status === undefined
+        ? undefined
+        : await openStatus(parseStatusLocation(shard.status), {
+            aws: () => home,
+            readOnly: false,
+            createTable: false,
+            signal: session.signal,
+          });
+    try {
+      const names = shard.images.flatMap((image) => image.targets);
+      const recorder = store && (await statusRecorder(store, () => new Date(), session.signal, names));
+      await recorder?.begin(requests);
+      const copied = await replicateWithTries(shardSession(session, shard, options), requests, {
+        tries: shard.tries,
+        verify: shard.verify,
+        onTry: (outcome, tried) => recorder?.finished(outcome, tried),
+      });
+      const lost = (await recorder?.end()) ?? [];
+      return { ...copied, failures: [...copied.failures, ...lost] };
+    } finally {
+      await store?.close();
+    }
+  } finally {
+    await places.close();
+  }
+}
+
+/** Copies as the job that wrote the shard would. */
+function shardSession(session: Session, { referrers, concurrency }: Shard, options: WorkerOptions): Session {
+  const transfers = options.concurrency === undefined ? concurrency : undefined;
+  return {
+    ...session,
+    copyOptions: () => ({
+      ...session.copyOptions(),
+      referrers,
+      ...(transfers === undefined ? {} : { transfers, transfersPerHost: transfers }),
+    }),
+  };
+}

@@ -1,0 +1,18 @@
+import { openRunFolder, type RunFolder } from '../../fleet/run-folder.ts';
+import { writeFiles } from '../../publish/files.ts';
+import type { Session } from '../session.ts';
+import { s3Client } from './s3-client.ts';
+
+/** Opens the folder of a run for as long as the work takes. @throws ReplicationError `usage` for what is no location */
+export async function withRunFolder<T>(
+  session: Session,
+  location: string,
+  work: (folder: RunFolder) => Promise<T>,
+): Promise<T> {
+  const client = s3Client(session);
+  try {
+    return await work(openRunFolder(location, { s3: client.s3, writeFiles }));
+  } finally {
+    await client.close();
+  }
+}

@@ -1,0 +1,51 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** What every job takes that can be spread over several workers. */
+export interface ShardArguments {
+  /** Folder of the run: nothing is copied, its shards are written there. */
+  readonly shards?: string | undefined;
+  readonly shardCount?: number | undefined;
+  /** Table with the write budget that all workers share. */
+  readonly budget?: string | undefined;
+  /** Where workers keep the status of each image. */
+  readonly statusStore?: string | undefined;
+  readonly concurrency?: number | undefined;
+  readonly insecureHost?: readonly string[] | undefined;
+}
+
+/** Step Functions hands at most so many to a Distributed Map's workers at once; more shards only cost more starts. */
+export const mostShards = 1_000;
+
+/** Jobs whose images can be spread over several workers. */
+export const shardedJobs: readonly string[] = ['ecr', 'images', 'mirror', 'eks'];
+
+/** How often a worker tries an image, where the job does not say. */
+export const defaultTries = 3;
+
+/** Adds `--shards` and what belongs to it. `ecr` keeps a status anyway. */
+export function declareShards(command: Command): Command {
+  command
+    .option(
+      '--shards <location>',
+      'plan the run for several workers and copy nothing: a directory or s3://bucket/prefix/RUN takes plan and shards',
+    )
+    .addOption(
+      new Option(
+        '--shard-count <n>',
+        `into how many shards (default: as many as bytes and manifests are worth, at most ${mostShards})`,
+      ).argParser(shardCount),
+    )
+    .option('--budget <place>', 'with --shards: dynamodb:TABLE through which the workers share ECR’s limit on writes');
+  if (command.name() !== 'ecr')
+    command.option(
+      '--status-store <place>',
+      'with --shards: where the workers keep the status of each image, dynamodb:TABLE or, for one worker at a time, sqlite:FILE (default: nowhere)',
+    );
+  return command;
+}
+
+function shardCount(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0 && value <= mostShards) return value;
+  throw new InvalidArgumentError(`expected a whole number from 1 to ${mostShards}`);
+}

@@ -1,0 +1,21 @@
+import type { S3 } from '@aws-sdk/client-s3';
+import type { Aws } from '../../aws/clients.ts';
+import { variable } from '../environment.ts';
+import type { Session } from '../session.ts';
+
+/** The region that the program is told to be in. */
+export function ownRegion(session: Session): string {
+  return variable(session.env, 'AWS_REGION', 'AWS_DEFAULT_REGION') ?? 'us-east-1';
+}
+
+/** S3 for run folders and lists: the SDK is loaded only where there is an address in S3. */
+export function s3Client(session: Session): { readonly s3: () => Promise<S3>; close(): Promise<void> } {
+  let opened: Promise<Aws> | undefined;
+  return {
+    s3: async () => {
+      opened ??= import('../aws-session.ts').then(({ openAws }) => openAws(session, ownRegion(session)));
+      return (await opened).s3();
+    },
+    close: async () => (await opened)?.close(),
+  };
+}

@@ -1,0 +1,90 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ProgramRun, runProgram } from '../../test/program.ts';
+import { Shard, ShardList, ShardResult } from '../fleet/shard.ts';
+import { buildImage, withReferrer } from '../testing/image-builder.ts';
+import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
+
+const names = ['web', 'api', 'job', 'cron', 'tool', 'gate'];
+
+describe('a run in shards', () => {
+  let source: RegistryServer;
+  let target: RegistryServer;
+  let folder: string;
+  let location: string;
+  const file = (name: string): string => join(folder, name);
+  const env = (): Record<string, string> => ({ PATH: '', HOME: '/nonexistent', TMPDIR: folder });
+  const run = (...args: readonly string[]): Promise<ProgramRun> => runProgram([...args, '--out', file('out')], env());
+  const json = async (name: string): Promise<unknown> => JSON.parse(await readFile(join(location, name), 'utf8'));
+
+  beforeEach(async () => {
+    [source, target, folder] = await Promise.all([
+      startRegistryServer({ manners: 'plain' }),
+      startRegistryServer({ manners: 'plain' }),
+      mkdtemp(join(tmpdir(), 'shards-test-')),
+    ]);
+    location = file('run-1');
+    for (const name of names) await source.putImage(`team/${name}`, '1', withReferrer(buildImage({ name })));
+    await writeFile(file('list.txt'), names.map((name) => `${source.host}/team/${name}:1`).join('\n'));
+  });
+  afterEach(async () => {
+    await Promise.all([source.close(), target.close(), rm(folder, { recursive: true, force: true })]);
+  });
+
+  const plan = (...more: readonly string[]): Promise<ProgramRun> =>
+    run('images', '--list', file('list.txt'), '--target', `${target.host}/m`, '--shards', location, ...more);
+
+  it('is planned, copied by workers, and put together; nothing is moved by planning', async () => {
+    const planned = await plan('--shard-count', '3');
+    expect(planned.status, planned.stdout).toBe(0);
+    expect(target.repositories()).toEqual([]);
+    expect(source.count('blob-get')).toBe(0);
+    const items = ShardList.parse(await json('shards.json'));
+    expect(items.map(({ index }) => index)).toEqual([0, 1, 2]);
+    expect(items.reduce((sum, { images }) => sum + images, 0)).toBe(names.length);
+    const shard = Shard.parse(await json('shards/0000.json'));
+    expect(shard.images.every(({ digest }) => digest !== undefined)).toBe(true);
+    for (const item of items) {
+      const worked = await run('worker', '--shard', item.shard);
+      expect(worked.status, worked.stdout).toBe(0);
+    }
+    // The job itself, to another place.
+    const alone = await run('images', '--list', file('list.txt'), '--target', `${target.host}/n`);
+    expect(alone.status, alone.stdout).toBe(0);
+    for (const name of names) {
+      expect(target.manifest(`m/team/${name}`, '1')).toEqual(source.manifest(`team/${name}`, '1'));
+      const all = (server: RegistryServer, repository: string) =>
+        [...(server.repository(repository)?.manifests.keys() ?? [])].sort();
+      expect(all(target, `m/team/${name}`)).toEqual(all(target, `n/team/${name}`));
+    }
+    expect(ShardResult.parse(await json('results/0001.json'))).toMatchObject({ attempts: 1, counts: { failed: 0 } });
+    const summed = await run('summary', '--shards', location);
+    expect(summed.status, summed.stdout).toBe(0);
+    expect(await json('summary.json')).toMatchObject({ copied: names.length, unchanged: 0, failed: 0 });
+    expect(await json('failed.json')).toEqual([]);
+    expect((await readdir(location)).sort()).toContain('report.html');
+  });
+
+  it('fails alone where an image is poison, and does it again by failed.json', async () => {
+    source.fail({ class: 'blob-get', repository: 'team/job', times: 'always', fault: { kind: 'status', status: 404 } });
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    const statuses = [];
+    for (const index of ['0', '1']) statuses.push((await run('worker', '--shards', location, '--index', index)).status);
+    expect(statuses.sort()).toEqual([0, 1]);
+    expect(target.tags('m/team/gate')).toEqual(['1']);
+    const summed = await run('summary', '--shards', location);
+    expect(summed.status).toBe(1);
+    expect(await json('summary.json')).toMatchObject({ copied: names.length - 1, failed: 1 });
+    const failed = ShardList.parse(await json('failed.json'));
+    expect(failed).toHaveLength(1);
+    source.reset();
+    target.reset();
+    const again = await run('worker', '--shard', failed[0]?.shard ?? '');
+    expect(again.status, again.stdout).toBe(0);
+    expect(new Set(source.requests.of('blob-get').map(({ repository }) => repository))).toEqual(new Set(['team/job']));
+    expect((await run('summary', '--shards', location)).status).toBe(0);
+    expect(await json('summary.json')).toMatchObject({ copied: names.length, unchanged: 0, failed: 0, attempts: 3 });
+  });
+});

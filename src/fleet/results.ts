@@ -1,0 +1,141 @@
+import type { Failure, Outcome, Totals } from '../model/result.ts';
+import type { Counts, Planning, Shard, ShardItem, ShardResult } from './shard.ts';
+
+/** Adds up what two attempts or shards did. */
+export type AddTotals = (a: Totals, b: Totals) => Totals;
+
+/** What an attempt at a shard did. */
+export interface Attempt {
+  readonly attempt: number;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly outcomes: readonly Outcome[];
+  /** Of images and of the worker itself. */
+  readonly failures: readonly Failure[];
+  readonly notices: readonly string[];
+  readonly totals: Totals | undefined;
+}
+
+/**
+ * The result of a shard after one more attempt. What an earlier one has copied and this one found as it is stays copied: it
+ * was this run that copied it.
+ */
+export function resultOf(shard: Shard, done: Attempt, before: ShardResult | undefined, add: AddTotals): ShardResult {
+  const copied = new Map(
+    (before?.outcomes ?? []).flatMap((each) => (each.kind === 'copied' ? [[keyOf(each), each] as const] : [])),
+  );
+  const outcomes = done.outcomes.map((outcome): Outcome => {
+    const earlier = copied.get(keyOf(outcome));
+    return outcome.kind === 'unchanged' && earlier?.digest === outcome.digest ? earlier : outcome;
+  });
+  return {
+    version: shard.version,
+    run: shard.run,
+    index: shard.index,
+    attempts: done.attempt,
+    startedAt: before?.startedAt ?? done.startedAt,
+    finishedAt: done.finishedAt,
+    counts: countsOf(shard.images.length, outcomes),
+    totals: sumOf([before?.totals, done.totals], add),
+    failures: [...done.failures],
+    outcomes: outcomes.map((each) => plain(each)),
+    notices: [...done.notices],
+  };
+}
+
+/** What was not begun has failed, too: it is not known to be at the target. */
+function countsOf(images: number, outcomes: readonly Outcome[]): Counts {
+  const of = (kind: Outcome['kind']): number => outcomes.filter((each) => each.kind === kind).length;
+  const [copied, unchanged] = [of('copied'), of('unchanged')];
+  return { copied, unchanged, failed: Math.max(0, images - copied - unchanged) };
+}
+
+function keyOf({ artifact, targets }: Outcome): string {
+  return [artifact, ...targets].join('\n');
+}
+
+/** Without the model's read-only lists, which a schema does not know. */
+function plain(outcome: Outcome): ShardResult['outcomes'][number] {
+  const targets = [...outcome.targets];
+  return outcome.kind === 'failed' ? { ...outcome, targets, failures: [...outcome.failures] } : { ...outcome, targets };
+}
+
+function sumOf(totals: readonly (Totals | undefined)[], add: AddTotals): Totals | undefined {
+  return totals
+    .filter((each) => each !== undefined)
+    .reduce<Totals | undefined>((sum, each) => (sum === undefined ? each : add(sum, each)), undefined);
+}
+
+/** A run as its folder tells it. */
+export interface RunSummary {
+  readonly run: string;
+  readonly job: string;
+  readonly counts: Counts;
+  /** Images that need no worker are among those. */
+  readonly totals: Totals | undefined;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly outcomes: readonly Outcome[];
+  readonly failures: readonly Failure[];
+  readonly notices: readonly string[];
+  /** Shards with a failure or without a result: what a redrive does again. */
+  readonly failed: readonly ShardItem[];
+  /** Those of them without a result. */
+  readonly missing: readonly number[];
+  readonly attempts: number;
+}
+
+/** Puts the shards' results together. @param results those that there are */
+export function summaryOf(
+  planning: Planning,
+  items: readonly ShardItem[],
+  results: ReadonlyMap<number, ShardResult>,
+  add: AddTotals,
+): RunSummary {
+  const known = items.flatMap(({ index }) => results.get(index) ?? []);
+  const missing = items.filter(({ index }) => !results.has(index));
+  const failed = items.filter(({ index }) => {
+    const result = results.get(index);
+    return result === undefined || result.failures.length > 0 || result.counts.failed > 0;
+  });
+  const sum = (of: (counts: Counts) => number): number => known.reduce((total, { counts }) => total + of(counts), 0);
+  const lost = missing.reduce((total, { images }) => total + images, 0);
+  return {
+    run: planning.run,
+    job: planning.job,
+    counts: {
+      copied: sum(({ copied }) => copied),
+      unchanged: sum(({ unchanged }) => unchanged) + planning.unchanged,
+      failed: sum((counts) => counts.failed) + lost + planning.failures.length,
+    },
+    totals: sumOf(
+      known.map(({ totals }) => totals),
+      add,
+    ),
+    startedAt: planning.plannedAt,
+    finishedAt: known.map(({ finishedAt }) => finishedAt).reduce((a, b) => (a > b ? a : b), planning.plannedAt),
+    outcomes: known.flatMap(({ outcomes }) => outcomes),
+    failures: [
+      ...planning.failures,
+      ...known.flatMap(({ failures }) => failures),
+      ...missing.map(({ shard, images }) => withoutResult(shard, images)),
+    ],
+    notices: [...new Set(known.flatMap(({ notices }) => notices))],
+    failed,
+    missing: missing.map(({ index }) => index),
+    attempts: known.reduce((total, { attempts }) => total + attempts, 0),
+  };
+}
+
+function withoutResult(shard: string, images: number): Failure {
+  return {
+    artifact: shard,
+    side: 'module',
+    reference: shard,
+    digest: undefined,
+    host: undefined,
+    code: 'unavailable',
+    cause: `no worker has brought this shard to an end: nothing is known of its ${images} images`,
+    remedy: 'see the log of its worker, and run the shards in failed.json again',
+  };
+}
