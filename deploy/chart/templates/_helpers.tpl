@@ -37,6 +37,55 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- default (printf "%s-config" (include "mirror.fullname" .)) .Values.existingConfigMap -}}
 {{- end -}}
 
+{{- define "mirror.image" -}}
+{{- with .Values.image -}}
+image: {{ if .digest }}{{ printf "%s@%s" .repository .digest | quote }}{{ else }}{{ printf "%s:%s" .repository (default $.Chart.AppVersion .tag) | quote }}{{ end }}
+imagePullPolicy: {{ .pullPolicy }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Where a pod may run. */ -}}
+{{- define "mirror.placement" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "mirror.awsEnv" -}}
+{{- with .Values.awsSecret }}
+{{- if .name }}
+{{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_ACCOUNT" }}
+- name: {{ $key }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.awsSecret.name }}
+      key: {{ $key }}
+      optional: {{ $.Values.awsSecret.optional }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "mirror.registryVolume" -}}
+{{- with .Values.registrySecret }}
+- name: registry
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: .dockerconfigjson
+        path: config.json
+{{- end }}
+{{- end -}}
+
 {{- define "mirror.pod" -}}
 metadata:
   labels:
@@ -67,10 +116,7 @@ spec:
     {{- toYaml .Values.podSecurityContext | nindent 4 }}
   containers:
     - name: mirror
-      {{- with .Values.image }}
-      image: {{ if .digest }}{{ printf "%s@%s" .repository .digest | quote }}{{ else }}{{ printf "%s:%s" .repository (default $.Chart.AppVersion .tag) | quote }}{{ end }}
-      imagePullPolicy: {{ .pullPolicy }}
-      {{- end }}
+      {{- include "mirror.image" . | nindent 6 }}
       args:
         - mirror
         - --config
@@ -95,17 +141,8 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
       env:
-        {{- with .Values.awsSecret }}
-        {{- if .name }}
-        {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_ACCOUNT" }}
-        - name: {{ $key }}
-          valueFrom:
-            secretKeyRef:
-              name: {{ $.Values.awsSecret.name }}
-              key: {{ $key }}
-              optional: {{ $.Values.awsSecret.optional }}
-        {{- end }}
-        {{- end }}
+        {{- with include "mirror.awsEnv" . | trim }}
+        {{- . | nindent 8 }}
         {{- end }}
         {{- range $key, $value := .Values.env }}
         - name: {{ $key | upper | replace "-" "_" }}
@@ -156,17 +193,8 @@ spec:
           mountPath: /etc/registry
           readOnly: true
         {{- end }}
-  {{- with .Values.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
+  {{- with include "mirror.placement" . | trim }}
+  {{- . | nindent 2 }}
   {{- end }}
   volumes:
     - name: db
@@ -182,12 +210,7 @@ spec:
     - name: tmp
       emptyDir:
         sizeLimit: {{ .Values.temporarySize }}
-    {{- if .Values.registrySecret }}
-    - name: registry
-      secret:
-        secretName: {{ .Values.registrySecret }}
-        items:
-          - key: .dockerconfigjson
-            path: config.json
+    {{- with include "mirror.registryVolume" . | trim }}
+    {{- . | nindent 4 }}
     {{- end }}
 {{- end -}}

@@ -1,0 +1,369 @@
+{{- define "fleet.enabled" -}}
+{{- if hasPrefix "fleet-" .Values.mode }}true{{ end -}}
+{{- end -}}
+
+{{- /* What the schema cannot say. */ -}}
+{{- define "fleet.check" -}}
+{{- if semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version -}}
+{{- fail (printf "mode %s needs Kubernetes 1.29, which repeats the indexes of a Job one by one (backoffLimitPerIndex): the cluster has %s" .Values.mode .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- with .Values.fleet -}}
+{{- if and (not .location) (not .volume.enabled) -}}
+{{- fail "fleet.location is needed (s3://bucket/prefix), or fleet.volume.enabled: where the runs keep their plans and results" -}}
+{{- end -}}
+{{- if and .location .volume.enabled -}}
+{{- fail "fleet.location and fleet.volume.enabled exclude each other: runs keep their plans and results in one place" -}}
+{{- end -}}
+{{- if and (eq .status "sqlite") (not $.Values.persistence.enabled) -}}
+{{- fail "fleet.status sqlite needs persistence.enabled: the database lies on that volume" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* An index is added to a Job's name, and both have to fit a host name of 63 characters. */ -}}
+{{- define "fleet.workers" -}}
+{{- printf "%s-workers" (include "mirror.fullname" . | trunc 48 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- define "fleet.location" -}}
+{{- if .Values.fleet.volume.enabled }}/runs{{ else }}{{ .Values.fleet.location | trimSuffix "/" }}{{ end -}}
+{{- end -}}
+
+{{- define "fleet.env" -}}
+{{- include "mirror.awsEnv" . }}
+{{- range $key, $value := .Values.env }}
+{{- $name := $key | upper | replace "-" "_" }}
+{{- if ne $name "DB_PATH" }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+{{- if .Values.registrySecret }}
+- name: DOCKER_CONFIG
+  value: /etc/registry
+{{- end }}
+- name: TMPDIR
+  value: /tmp
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "fleet.mounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- if .Values.fleet.volume.enabled }}
+- name: runs
+  mountPath: /runs
+{{- end }}
+{{- if .Values.registrySecret }}
+- name: registry
+  mountPath: /etc/registry
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "fleet.volumes" -}}
+- name: tmp
+  emptyDir:
+    sizeLimit: {{ .Values.temporarySize }}
+{{- if .Values.fleet.volume.enabled }}
+- name: runs
+  persistentVolumeClaim:
+    claimName: {{ default (printf "%s-runs" (include "mirror.fullname" .)) .Values.fleet.volume.existingClaim }}
+{{- end }}
+{{- with include "mirror.registryVolume" . | trim }}
+{{ . }}
+{{- end }}
+{{- end -}}
+
+{{- /* What the pods of a run have in common. Takes the root and the component. */ -}}
+{{- define "fleet.podStart" -}}
+{{- $ := .root -}}
+metadata:
+  labels:
+    {{- include "mirror.selector" $ | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+    {{- with $.Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $.Values.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "mirror.serviceAccount" $ }}
+  # One container alone asks Kubernetes for something, and has the token mounted.
+  automountServiceAccountToken: false
+  {{- with $.Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $.Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  restartPolicy: Never
+  terminationGracePeriodSeconds: {{ $.Values.terminationGracePeriodSeconds }}
+  securityContext:
+    {{- toYaml $.Values.podSecurityContext | nindent 4 }}
+  {{- with include "mirror.placement" $ | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{- /* The container, without its arguments. Takes the root and its resources. */ -}}
+{{- define "fleet.container" -}}
+{{- include "mirror.image" .root }}
+securityContext:
+  {{- toYaml .root.Values.securityContext | nindent 2 }}
+resources:
+  {{- toYaml .resources | nindent 2 }}
+{{- end -}}
+
+{{- define "fleet.planArgs" -}}
+- {{ .Values.fleet.job }}
+{{- if eq .Values.fleet.job "mirror" }}
+- --config
+- /app/src/config.ini
+- --once
+{{- end }}
+{{- with .Values.target }}
+- --target
+- {{ . | quote }}
+{{- end }}
+{{- with .Values.platforms }}
+- --platforms
+- {{ . | quote }}
+{{- end }}
+{{- with .Values.fleet }}
+{{- with .args }}
+{{ toYaml . }}
+{{- end }}
+{{- if eq .status "sqlite" }}
+- --status-store
+- sqlite:/db/status.db
+{{- else if .status }}
+- --status-store
+- {{ .status | quote }}
+{{- end }}
+{{- with .budget }}
+- --budget
+- {{ . | quote }}
+{{- end }}
+{{- with .shardCount }}
+- --shard-count
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+- --shards
+- $(SHARDS_LOCATION)
+- --out
+- /tmp/out
+{{- end -}}
+
+{{- /* The pod of a run: plans, starts the workers' Job, waits for its end, sums up. */ -}}
+{{- define "fleet.runPod" -}}
+{{- include "fleet.podStart" (dict "root" . "component" "run") }}
+  initContainers:
+    - name: plan
+      {{- include "fleet.container" (dict "root" . "resources" .Values.resources) | nindent 6 }}
+      args:
+        {{- include "fleet.planArgs" . | nindent 8 }}
+      env:
+        {{- include "fleet.runEnv" . | nindent 8 }}
+        - name: DB_PATH
+          value: /tmp/repository.db
+      volumeMounts:
+        {{- include "fleet.mounts" . | nindent 8 }}
+        {{- include "fleet.inputMounts" . | nindent 8 }}
+    {{- if .Values.fleet.finish }}
+    {{- include "fleet.runContainer" . | nindent 4 }}
+    {{- end }}
+  containers:
+    {{- if .Values.fleet.finish }}
+    - name: finish
+      {{- include "fleet.container" (dict "root" . "resources" .Values.resources) | nindent 6 }}
+      args:
+        {{- toYaml .Values.fleet.finish | nindent 8 }}
+      env:
+        {{- include "fleet.runEnv" . | nindent 8 }}
+      volumeMounts:
+        {{- include "fleet.mounts" . | nindent 8 }}
+        {{- include "fleet.inputMounts" . | nindent 8 }}
+    {{- else }}
+    {{- include "fleet.runContainer" . | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "fleet.volumes" . | nindent 4 }}
+    {{- if eq .Values.fleet.job "mirror" }}
+    - name: config
+      configMap:
+        name: {{ include "mirror.configMap" . }}
+    {{- end }}
+    - name: files
+      configMap:
+        name: {{ include "mirror.fullname" . }}-fleet
+    - name: kubernetes
+      projected:
+        sources:
+          - serviceAccountToken:
+              path: token
+              expirationSeconds: 3600
+          - configMap:
+              name: kube-root-ca.crt
+              items:
+                - key: ca.crt
+                  path: ca.crt
+          - downwardAPI:
+              items:
+                - path: namespace
+                  fieldRef:
+                    fieldPath: metadata.namespace
+{{- end -}}
+
+{{- define "fleet.inputMounts" -}}
+- name: files
+  mountPath: /etc/image-replication
+  readOnly: true
+{{- if eq .Values.fleet.job "mirror" }}
+- name: config
+  mountPath: /app/src
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "fleet.runEnv" -}}
+# A folder for each attempt: workers of an earlier one keep what they have been given.
+- name: RUN
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: SHARDS_LOCATION
+  value: {{ printf "%s/$(RUN)" (include "fleet.location" .) | quote }}
+{{ include "fleet.env" . | trim }}
+{{- end -}}
+
+{{- define "fleet.runContainer" -}}
+- name: run
+  {{- include "fleet.container" (dict "root" . "resources" .Values.fleet.runResources) | nindent 2 }}
+  args:
+    - kubernetes-job
+    - --shards
+    - $(SHARDS_LOCATION)
+    - --template
+    - /etc/image-replication/workers.yaml
+    - --owner
+    - $(JOB_NAME)/$(JOB_UID)
+    {{- if .Values.fleet.finish }}
+    # What finishes a run would do everything itself while an earlier run goes on.
+    - --must-run
+    {{- end }}
+    - --out
+    - /tmp/out
+  env:
+    - name: JOB_NAME
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.labels['batch.kubernetes.io/job-name']
+    - name: JOB_UID
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.labels['batch.kubernetes.io/controller-uid']
+    {{- include "fleet.runEnv" . | nindent 4 }}
+  volumeMounts:
+    {{- include "fleet.mounts" . | nindent 4 }}
+    - name: files
+      mountPath: /etc/image-replication
+      readOnly: true
+    - name: kubernetes
+      mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+      readOnly: true
+{{- end -}}
+
+{{- /* Spec of the Job whose pod runs all this. */ -}}
+{{- define "fleet.runJob" -}}
+# A pod that is lost is made anew, and takes over the workers that it finds.
+backoffLimit: 3
+podFailurePolicy:
+  rules:
+    # https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+    - action: Ignore
+      onPodConditions:
+        - type: DisruptionTarget
+          status: "True"
+    # Wrong values stay wrong.
+    - action: FailJob
+      onExitCodes:
+        operator: In
+        values: [2]
+    # The workers have tried what failed again and again already.
+    - action: FailJob
+      onExitCodes:
+        containerName: run
+        operator: In
+        values: [1]
+template:
+  {{- include "fleet.runPod" . | nindent 2 }}
+{{- end -}}
+
+{{- /* The Job of the workers: what a run adds is how many there are, and the folder of the run. */ -}}
+{{- define "fleet.workersJob" -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ include "fleet.workers" . }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "mirror.labels" . | nindent 4 }}
+    app.kubernetes.io/component: worker
+spec:
+  completionMode: Indexed
+  parallelism: {{ .Values.fleet.parallelism }}
+  # A shard that fails does not stop the others.
+  backoffLimitPerIndex: {{ .Values.fleet.retries }}
+  # No two pods at one shard: the next begins when the one before has ended.
+  podReplacementPolicy: Failed
+  {{- with .Values.fleet.deadlineSeconds }}
+  activeDeadlineSeconds: {{ . }}
+  {{- end }}
+  ttlSecondsAfterFinished: {{ .Values.fleet.keepSeconds }}
+  podFailurePolicy:
+    rules:
+      - action: Ignore
+        onPodConditions:
+          - type: DisruptionTarget
+            status: "True"
+      # Wrong usage or configuration stays wrong.
+      - action: FailIndex
+        onExitCodes:
+          containerName: worker
+          operator: In
+          values: [2]
+  template:
+    {{- include "fleet.podStart" (dict "root" . "component" "worker") | nindent 4 }}
+      containers:
+        - name: worker
+          {{- include "fleet.container" (dict "root" . "resources" .Values.resources) | nindent 10 }}
+          # Which shard it is, Kubernetes says by JOB_COMPLETION_INDEX.
+          args:
+            - worker
+            - --shards
+            - $(SHARDS_LOCATION)
+            - --out
+            - /tmp/out
+          env:
+            {{- include "fleet.env" . | trim | nindent 12 }}
+          volumeMounts:
+            {{- include "fleet.mounts" . | nindent 12 }}
+            {{- if eq .Values.fleet.status "sqlite" }}
+            - name: db
+              mountPath: /db
+            {{- end }}
+      volumes:
+        {{- include "fleet.volumes" . | nindent 8 }}
+        {{- if eq .Values.fleet.status "sqlite" }}
+        - name: db
+          persistentVolumeClaim:
+            claimName: {{ default (include "mirror.fullname" .) .Values.persistence.existingClaim }}
+        {{- end }}
+{{- end -}}
