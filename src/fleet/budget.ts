@@ -1,16 +1,17 @@
 import type { Aws } from '../aws/clients.ts';
 import type { KnownRate } from '../registry/pacer-bucket.ts';
 import type { Reservation, SharedRate, ShareRates } from '../registry/pacer-shared.ts';
-import { isReplicationError, toReplicationError } from '../model/errors.ts';
+import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Reporter } from '../report/events.ts';
+import { parseStatusLocation } from '../status/status-location.ts';
 import { type BudgetClock, SharedClock } from './budget-clock.ts';
 import { type BudgetState, newBudget, rateAt, sameRefusalMs, slowed, toleranceMs } from './budget-state.ts';
 import { type BudgetTable, budgetTable, type Change } from './budget-table.ts';
 
 export interface WriteBudgetOptions {
   readonly aws: () => Aws;
-  /** Table with the partition key `id` (S). */
-  readonly table: string;
+  /** `dynamodb:TABLE`, a table with the partition key `id` (S). */
+  readonly place: string;
   /** How many workers there are at most: what one of them may spend by itself while the table cannot be asked. */
   readonly workers: number;
   readonly reporter: Reporter;
@@ -21,12 +22,15 @@ const systemClock: BudgetClock = { now: () => performance.now(), wall: () => Dat
 
 /**
  * The budgets of the registries that a worker writes to, in a DynamoDB table: `transport.shareRates(writeBudgets(…))`.
- * Asks nothing before the first write to a registry whose limit is known.
+ * Asks nothing before the first write to a registry whose limit is known. @throws ReplicationError `usage`
  */
 export function writeBudgets(options: WriteBudgetOptions): ShareRates {
-  const { aws, table, workers, reporter, signal } = options;
-  const items = budgetTable(aws, table, systemClock, signal);
-  return (host, known) => new WriteBudget({ table: items, host, known, workers, reporter, clock: systemClock });
+  const { aws, place, workers, reporter, signal } = options;
+  const location = parseStatusLocation(place);
+  if (location.kind !== 'dynamodb')
+    throw new ReplicationError('usage', `"${place}" is no place for a budget`, { remedy: 'write dynamodb:TABLE' });
+  const table = budgetTable(aws, location.table, systemClock, signal);
+  return (host, known) => new WriteBudget({ table, host, known, workers, reporter, clock: systemClock });
 }
 
 export interface BudgetParts {

@@ -34,6 +34,8 @@ export type ShareRates = (host: string, known: KnownRate) => SharedRate | undefi
 const gatherMs = 4;
 /** Places for so many seconds of the whole rate are asked for at once: few, as they are lost with a process that dies. */
 const batchSeconds = 0.5;
+/** A place may be late by this share of the time in which the host saves up all that it can. */
+const lateShare = 0.5;
 /** A rate that fell to less than this share of what it was makes the places of the former rate worthless. */
 const fallen = 0.9;
 
@@ -45,8 +47,8 @@ interface Place {
 
 /**
  * Keeps to a rate that is shared with other processes. Places are asked for only while requests wait, a few at a time,
- * and the next ones before the last are used up. A place may be used late, as the host saves up meanwhile; one that is
- * later than what the host saves up is lost.
+ * and the next ones before the last are used up. A place may be used a little late, as the host saves up meanwhile;
+ * after that it is lost.
  */
 export class SharedBucket implements Bucket {
   readonly #shared: SharedRate;
@@ -74,7 +76,8 @@ export class SharedBucket implements Bucket {
 
   readyAt(now: number, wanted: number): number {
     this.#wanted = wanted;
-    const oldest = now - (this.#shared.known.burst * 1000) / this.#shared.known.perSecond;
+    const { perSecond, burst } = this.#shared.known;
+    const oldest = now - (lateShare * burst * 1000) / perSecond;
     if ((this.#places[0]?.at ?? now) < oldest) this.#places = this.#places.filter(({ at }) => at >= oldest);
     if (this.#alone === undefined || now >= this.#alone.askAgainAt) this.#askSoon();
     return this.#alone?.bucket.readyAt(now) ?? this.#places[0]?.at ?? Number.POSITIVE_INFINITY;
