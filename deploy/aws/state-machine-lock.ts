@@ -67,7 +67,6 @@ function put(condition: string, values: Readonly<Record<string, unknown>>): Stat
           id: { S: 'run' },
           owner: self,
           location: { 'S.$': '$.location' },
-          since: { 'S.$': '$$.Execution.StartTime' },
         },
         ConditionExpression: condition,
         ExpressionAttributeNames: names,

@@ -186,7 +186,11 @@ function summingUp(times: Times): States {
   const counts = ['Copied', 'Unchanged', 'Failed'].map((name) =>
     metric(`Images${name}`, 'Count', `$.summary.${name.toLowerCase()}`),
   );
-  const all = [...counts, metric('Bytes', 'Bytes', '$.summary.bytes')];
+  const all = [
+    ...counts,
+    metric('Bytes', 'Bytes', '$.summary.bytes'),
+    metric('Duration', 'Seconds', '$.summary.seconds'),
+  ];
   const record = (succeeded: number) =>
     serviceTask('aws-sdk:cloudwatch:putMetricData', {
       Namespace: metricNamespace,
@@ -205,7 +209,11 @@ function summingUp(times: Times): States {
     },
     'All there': {
       Type: 'Choice',
-      Choices: [{ Variable: '$.summary.failed', NumericGreaterThan: 0, Next: 'Failures' }],
+      Choices: [
+        { Variable: '$.summary.failed', NumericGreaterThan: 0, Next: 'Failures' },
+        // All images are there, and yet a worker did not end well: its status could not be written.
+        { Variable: '$.summary.failedShards', NumericGreaterThan: 0, Next: 'Failures' },
+      ],
       Default: 'Count finish',
     },
     'Count finish': {
@@ -231,7 +239,7 @@ function summingUp(times: Times): States {
       Parameters: {
         error: 'ImagesFailed',
         'message.$':
-          "States.Format('{} images failed in run {}, {} were copied and {} were there. Report: {}/report.html. Copy what failed again: image-replication runs --redrive {}', $.summary.failed, $$.Execution.Name, $.summary.copied, $.summary.unchanged, $.location, $$.Execution.Name)",
+          "States.Format('{} images failed in run {} ({} shards), {} were copied and {} were there. Report: {}/report.html. Copy what failed again: image-replication runs --redrive {}', $.summary.failed, $$.Execution.Name, $.summary.failedShards, $.summary.copied, $.summary.unchanged, $.location, $$.Execution.Name)",
         'details.$': 'States.JsonToString($.summary)',
       },
       ResultPath: '$.report',
@@ -246,10 +254,11 @@ function ending(): States {
     Broken: {
       Type: 'Pass',
       Parameters: {
-        'error.$': '$.error.Error',
+        // Not the error's own name: a Fail state may not give one that begins with `States.`.
+        error: 'RunBroken',
         'message.$':
-          "States.Format('Run {} broke off with {}. See it with: image-replication runs {}', $$.Execution.Name, $.error.Error, $$.Execution.Name)",
-        'details.$': '$.error.Cause',
+          "States.Format('Run {} broke off. {}: {} See it with: image-replication runs {}', $$.Execution.Name, $.error.Error, $.error.Cause, $$.Execution.Name)",
+        'details.$': '$.location',
       },
       ResultPath: '$.report',
       Next: 'Record breakage',

@@ -19,10 +19,14 @@ export interface Account {
   stop(): Promise<void>;
 }
 
-/** Starts moto on a free port. Stop it when done: it is a process of its own. */
-export async function startAccount(region: string): Promise<Account> {
+/**
+ * Starts moto on a free port. Stop it when done: it is a process of its own.
+ * @param settings more of moto's environment, such as MOTO_PORT
+ */
+export async function startAccount(region: string, settings: Readonly<Record<string, string>> = {}): Promise<Account> {
   const server = spawn(requireTool('moto_server'), ['-H', '127.0.0.1', '-p', '0'], {
     stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...settings },
   });
   const endpoint = await announcedUrl(server);
   const environment = {

@@ -1,0 +1,79 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import type { Need } from '../iam/compare.ts';
+import { type AwsRequest, needsOf, scopeOf } from './needs.ts';
+
+/**
+ * What stands before moto: every program of the test, and moto's interpreter itself, speak to AWS through it. It notes
+ * who needed which permission, and answers itself for the services that moto has no use for here.
+ */
+export interface Front {
+  readonly port: number;
+  readonly url: string;
+  /** Where requests go from now on. */
+  relayTo(endpoint: string): void;
+  /** By access key id. */
+  needs(): ReadonlyMap<string, readonly Need[]>;
+  close(): Promise<void>;
+}
+
+/** An answer, or `undefined` for moto's. */
+export type Own = (request: AwsRequest) => { readonly status: number; readonly body: unknown } | undefined;
+
+export async function startFront(account: string, own: Own): Promise<Front> {
+  const needs = new Map<string, Need[]>();
+  let endpoint = '';
+  const answer = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
+    const body = await buffer(incoming);
+    const asked: AwsRequest = {
+      ...scopeOf(incoming.headers.authorization),
+      method: incoming.method ?? 'GET',
+      path: incoming.url ?? '/',
+      target: String(incoming.headers['x-amz-target'] ?? ''),
+      body: body.toString('utf8'),
+    };
+    if (asked.service !== '')
+      needs.set(asked.accessKeyId, [...(needs.get(asked.accessKeyId) ?? []), ...needsOf(asked, account)]);
+    const answered = own(asked);
+    if (answered === undefined) return relay(endpoint, incoming, body, outgoing);
+    outgoing.writeHead(answered.status, { 'content-type': 'application/x-amz-json-1.1' });
+    outgoing.end(JSON.stringify(answered.body));
+  };
+  const server = createServer((incoming, outgoing) => {
+    answer(incoming, outgoing).catch(() => outgoing.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  // A TCP server that listens has such an address.
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    relayTo: (url) => {
+      endpoint = url;
+    },
+    needs: () => needs,
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function relay(endpoint: string, incoming: IncomingMessage, body: Buffer, outgoing: ServerResponse) {
+  const { method, headers } = incoming;
+  const forward = request(new URL(incoming.url ?? '/', endpoint), { method, headers });
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    forward.once('response', resolve);
+    forward.once('error', reject);
+  });
+  forward.end(body);
+  const answer = await answered;
+  outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+  await pipeline(answer, outgoing);
+}

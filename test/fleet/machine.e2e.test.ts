@@ -1,0 +1,192 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { describeWith } from '../tools.ts';
+import { bucket, coordinationTable, type FleetAccount, startFleetAccount } from './account.ts';
+import { ecsStandIn, type Refusal, type TaskRequest } from './ecs.ts';
+
+type Report =
+  { readonly output: unknown } | { readonly error: string; readonly cause?: string } | 'silent' | NonNullable<Refusal>;
+
+const shards = [0, 1, 2].map((index) => ({ shard: `s3://${bucket}/runs/r/shards/000${index}.json`, index }));
+const planned = {
+  location: `s3://${bucket}/runs/r`,
+  bucket,
+  key: 'runs/r/shards.json',
+  shards: 3,
+  images: 9,
+  bytes: 1,
+};
+const fine = { copied: 9, unchanged: 0, failed: 0, bytes: 4096, seconds: 2.5, failedShards: 0 };
+
+describeWith(['moto_server'], 'the state machine, with tasks that report what the test says', () => {
+  let account: FleetAccount;
+  let asked: TaskRequest[] = [];
+  let answer: (task: TaskRequest, nth: number) => Report;
+  let runs = 0;
+
+  beforeAll(async () => {
+    const own = ecsStandIn((task) => {
+      const nth = asked.filter(({ command }) => command.join() === task.command.join()).length;
+      asked.push(task);
+      const report = answer(task, nth);
+      if (report === 'silent') return undefined;
+      if ('message' in report) return report;
+      setTimeout(() => void tell(task.environment['TASK_TOKEN'] ?? '', report), 50);
+      return undefined;
+    });
+    account = await startFleetAccount(own, { heartbeat: 5, retry: 1 });
+    await account.s3.putObject({ Bucket: bucket, Key: planned.key, Body: JSON.stringify(shards) });
+    await account.s3.putObject({ Bucket: bucket, Key: 'runs/r/failed.json', Body: JSON.stringify([shards[1]]) });
+  });
+  beforeEach(async () => {
+    asked = [];
+    answer = reports({});
+    await account.define({ PlanCommand: '["ecr","--src-region",""]' });
+  });
+  afterAll(() => account.close());
+
+  async function tell(
+    taskToken: string,
+    report: { output: unknown } | { error: string; cause?: string },
+  ): Promise<void> {
+    if ('output' in report) await account.sfn.sendTaskSuccess({ taskToken, output: JSON.stringify(report.output) });
+    else await account.sfn.sendTaskFailure({ taskToken, error: report.error, cause: report.cause ?? 'because' });
+  }
+  const run = async (input: unknown = {}) => account.end(await account.start(`run-${++runs}`, input));
+  const kinds = () => asked.map(({ kind }) => kind);
+  const workers = () => asked.filter(({ kind }) => kind === 'worker').map(({ command }) => command);
+
+  it('plans, copies every shard, sums up', async () => {
+    const ended = await run();
+    expect(ended.status, ended.cause).toBe('SUCCEEDED');
+    expect(JSON.parse(ended.output ?? '')).toEqual(fine);
+    expect(asked[0]).toMatchObject({
+      kind: 'plan',
+      command: ['ecr', '--src-region', '', '--shards', `s3://${bucket}/runs/run-${runs}`],
+    });
+    expect(workers().sort()).toEqual(shards.map(({ shard }) => ['worker', '--shard', shard]));
+    expect(asked.at(-1)?.command).toEqual(['summary', '--shards', `s3://${bucket}/runs/run-${runs}`]);
+  });
+
+  it('repeats a lost task, and one that was interrupted, with a token of its own', async () => {
+    answer = reports({ '0001': once('silent'), '0002': once({ error: 'Interrupted' }) });
+    expect((await run()).status).toBe('SUCCEEDED');
+    for (const shard of ['0001', '0002'])
+      expect(workers().filter(([, , each]) => each?.includes(shard))).toHaveLength(2);
+    expect(new Set(asked.map(({ environment }) => environment['TASK_TOKEN'])).size).toBe(asked.length);
+    const [lost] = asked.filter(({ command }) => command[2]?.includes('0001'));
+    const late = account.sfn.sendTaskHeartbeat({ taskToken: lost?.environment['TASK_TOKEN'] });
+    await expect(late).rejects.toThrow();
+  });
+
+  it('waits for capacity, which costs no try', async () => {
+    const refusal = { error: 'ThrottlingException', message: 'Rate exceeded' };
+    await account.define({ Retries: '0' });
+    answer = reports({ plan: once(refusal) });
+    expect((await run()).status).toBe('SUCCEEDED');
+    expect(kinds().filter((kind) => kind === 'plan')).toHaveLength(2);
+  });
+
+  it('repeats neither images that failed nor a wrong configuration; the other shards go on, and a mail tells', async () => {
+    await account.define({ Retries: '1' });
+    answer = reports({
+      '0000': () => ({ error: 'ImagesFailed' }),
+      '0001': () => ({ error: 'Configuration' }),
+      '0002': () => ({ error: 'Failed' }),
+      summary: () => ({
+        output: { ...fine, copied: 6, failed: 3, failedShards: 1, failures: ['team/poison: broken'] },
+      }),
+    });
+    const ended = await run();
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'ImagesFailed' });
+    expect(ended.cause).toMatch(/^3 images failed in run run-\d+ \(1 shards\), 6 were copied and 0 were there/);
+    expect(
+      workers()
+        .map(([, , shard]) => shard?.slice(-9, -5))
+        .sort(),
+    ).toEqual(['0000', '0001', '0002', '0002']);
+    expect((await account.mails()).at(-1)).toContain('team/poison: broken');
+  });
+
+  it('tells when a run breaks off', async () => {
+    answer = reports({ plan: () => ({ error: 'Configuration', cause: 'no such registry' }) });
+    const ended = await run();
+    expect(ended).toMatchObject({ status: 'FAILED', error: 'RunBroken' });
+    expect(ended.cause).toContain('Configuration: no such registry');
+    expect((await account.mails()).at(-1)).toContain('no such registry');
+    expect(kinds()).toEqual(['plan']);
+  });
+
+  it('sums up a map that cannot begin', async () => {
+    answer = reports({
+      plan: () => ({ output: { ...planned, key: 'runs/r/nowhere.json' } }),
+      summary: () => ({ output: { copied: 0, unchanged: 0, failed: 9, bytes: 0, seconds: 1, failedShards: 3 } }),
+    });
+    expect(await run()).toMatchObject({ status: 'FAILED', error: 'ImagesFailed' });
+    expect(kinds()).toEqual(['plan', 'summary']);
+  });
+
+  it('starts no worker when there is nothing to copy', async () => {
+    answer = reports({ plan: () => ({ output: { ...planned, shards: 0 } }) });
+    expect((await run()).status).toBe('SUCCEEDED');
+    expect(kinds()).toEqual(['plan', 'summary']);
+  });
+
+  it('copies the shards of a redrive, and plans nothing', async () => {
+    const ended = await run({ location: planned.location, bucket, key: 'runs/r/failed.json' });
+    expect(ended.status, ended.cause).toBe('SUCCEEDED');
+    expect(asked.map(({ command }) => command)).toEqual([
+      ['worker', '--shard', shards[1]?.shard],
+      ['summary', '--shards', planned.location],
+    ]);
+  });
+
+  it('ends the job when all images are there, and only then', async () => {
+    await account.define({ FinishCommand: '["eks","--lock","l.json","--publish"]' });
+    expect((await run()).status).toBe('SUCCEEDED');
+    expect(asked.at(-1)).toMatchObject({ kind: 'finish', command: ['eks', '--lock', 'l.json', '--publish'] });
+    asked = [];
+    answer = reports({ summary: () => ({ output: { ...fine, failed: 1 } }) });
+    expect((await run()).status).toBe('FAILED');
+    expect(kinds()).not.toContain('finish');
+  });
+
+  it('skips a run while another one goes on, and takes over from one that was aborted', async () => {
+    answer = reports({ plan: () => 'silent' });
+    const first = await account.start('stuck');
+    await until(() => asked.length > 0);
+    const second = await run();
+    expect(second.status).toBe('SUCCEEDED');
+    expect(JSON.parse(second.output ?? '')).toEqual({ state: 'Skipped', running: first });
+    expect(asked).toHaveLength(1);
+    await account.sfn.stopExecution({ executionArn: first });
+    await account.end(first);
+    answer = reports({});
+    expect(JSON.parse((await run()).output ?? '')).toEqual(fine);
+  });
+
+  it('takes over from a run that Step Functions has forgotten, and is not stopped by itself', async () => {
+    const put = (owner: string) =>
+      account.dynamodb.putItem({ TableName: coordinationTable, Item: { id: { S: 'run' }, owner: { S: owner } } });
+    await put(account.stateMachineArn.replace(':stateMachine:', ':execution:') + ':long-ago');
+    expect(JSON.parse((await run()).output ?? '')).toEqual(fine);
+    // The write came through, its answer did not.
+    await put(`${account.stateMachineArn.replace(':stateMachine:', ':execution:')}:run-${runs + 1}`);
+    expect(JSON.parse((await run()).output ?? '')).toEqual(fine);
+  });
+
+  function reports(special: Partial<Record<string, (nth: number) => Report | 'usual'>>) {
+    return (task: TaskRequest, nth: number): Report => {
+      const own = special[task.kind === 'worker' ? (task.command[2] ?? '').slice(-9, -5) : task.kind]?.(nth) ?? 'usual';
+      return own === 'usual' ? { output: task.kind === 'plan' ? planned : fine } : own;
+    };
+  }
+});
+
+/** A report for the first attempt only. */
+function once(report: Report): (nth: number) => Report | 'usual' {
+  return (nth) => (nth === 0 ? report : 'usual');
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20));
+}
