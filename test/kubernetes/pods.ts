@@ -13,8 +13,6 @@ export interface PodIdentity {
 export interface Node {
   /** Folder of each volume, by name. */
   readonly volumes: Readonly<Record<string, string>>;
-  /** Folders for paths that containers only name to others. */
-  readonly named: Readonly<Record<string, string>>;
   /** Variables that every container gets, such as KUBERNETES_SERVICE_HOST. */
   readonly env: Variables;
   /** Told of each process as it starts. */
@@ -36,7 +34,6 @@ export async function runContainer(
     if (folder === undefined) throw new Error(`no folder for the volume ${name}`);
     return [mountPath, folder] as const;
   });
-  mounts.push(...Object.entries(node.named));
   const paths = new RegExp(`(^|:)(${mounts.map(([path]) => path).join('|')})(?=/|$)`);
   const folders = new Map(mounts);
   // The run folder that a Job names is one of this machine already.

@@ -17,6 +17,9 @@
 {{- if and (eq .status "sqlite") (not $.Values.persistence.enabled) -}}
 {{- fail "fleet.status sqlite needs persistence.enabled: the database lies on that volume" -}}
 {{- end -}}
+{{- if and (eq .status "sqlite") (eq $.Values.persistence.accessMode "ReadWriteOncePod") -}}
+{{- fail "fleet.status sqlite needs another persistence.accessMode than ReadWriteOncePod: the planner's pod and a worker's have the volume, on one node" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -56,6 +59,10 @@
 - name: runs
   mountPath: /runs
 {{- end }}
+{{- if eq .Values.fleet.status "sqlite" }}
+- name: db
+  mountPath: /db
+{{- end }}
 {{- if .Values.registrySecret }}
 - name: registry
   mountPath: /etc/registry
@@ -71,6 +78,11 @@
 - name: runs
   persistentVolumeClaim:
     claimName: {{ default (printf "%s-runs" (include "mirror.fullname" .)) .Values.fleet.volume.existingClaim }}
+{{- end }}
+{{- if eq .Values.fleet.status "sqlite" }}
+- name: db
+  persistentVolumeClaim:
+    claimName: {{ default (include "mirror.fullname" .) .Values.persistence.existingClaim }}
 {{- end }}
 {{- with include "mirror.registryVolume" . | trim }}
 {{ . }}
@@ -106,9 +118,32 @@ spec:
   terminationGracePeriodSeconds: {{ $.Values.terminationGracePeriodSeconds }}
   securityContext:
     {{- toYaml $.Values.podSecurityContext | nindent 4 }}
-  {{- with include "mirror.placement" $ | trim }}
-  {{- . | nindent 2 }}
+  {{- with $.Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- with $.Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with include "fleet.affinity" . | fromYaml }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{- /* The volume of the status is for one node at a time: a worker goes where the run's pod is, which has planned on it. */ -}}
+{{- define "fleet.affinity" -}}
+{{- $ := .root -}}
+{{- $affinity := deepCopy $.Values.affinity -}}
+{{- if and (eq .component "worker") (eq $.Values.fleet.status "sqlite") -}}
+{{- $pods := default dict $affinity.podAffinity -}}
+{{- $labels := set (include "mirror.selector" $ | fromYaml) "app.kubernetes.io/component" "run" -}}
+{{- $near := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) -}}
+{{- $field := "requiredDuringSchedulingIgnoredDuringExecution" -}}
+{{- $_ := set $affinity "podAffinity" (set $pods $field (append (default list (index $pods $field)) $near)) -}}
+{{- end -}}
+{{- toYaml $affinity -}}
 {{- end -}}
 
 {{- /* The container, without its arguments. Takes the root and its resources. */ -}}
@@ -150,6 +185,8 @@ resources:
 - --budget
 - {{ . | quote }}
 {{- end }}
+- --workers
+- {{ .parallelism | quote }}
 {{- with .shardCount }}
 - --shard-count
 - {{ . | quote }}
@@ -355,15 +392,6 @@ spec:
             {{- include "fleet.env" . | trim | nindent 12 }}
           volumeMounts:
             {{- include "fleet.mounts" . | nindent 12 }}
-            {{- if eq .Values.fleet.status "sqlite" }}
-            - name: db
-              mountPath: /db
-            {{- end }}
       volumes:
         {{- include "fleet.volumes" . | nindent 8 }}
-        {{- if eq .Values.fleet.status "sqlite" }}
-        - name: db
-          persistentVolumeClaim:
-            claimName: {{ default (include "mirror.fullname" .) .Values.persistence.existingClaim }}
-        {{- end }}
 {{- end -}}

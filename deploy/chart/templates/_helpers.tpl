@@ -44,22 +44,6 @@ imagePullPolicy: {{ .pullPolicy }}
 {{- end -}}
 {{- end -}}
 
-{{- /* Where a pod may run. */ -}}
-{{- define "mirror.placement" -}}
-{{- with .Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- end -}}
-
 {{- define "mirror.awsEnv" -}}
 {{- with .Values.awsSecret }}
 {{- if .name }}
@@ -193,8 +177,17 @@ spec:
           mountPath: /etc/registry
           readOnly: true
         {{- end }}
-  {{- with include "mirror.placement" . | trim }}
-  {{- . | nindent 2 }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
   {{- end }}
   volumes:
     - name: db
