@@ -5,7 +5,7 @@ import { destination, either, source } from './expressions.ts';
 
 /** What the plan task is told; the state machine adds `--shards LOCATION`. */
 export function planCommand(): string {
-  const others = either('JobIsImages', images(), either('JobIsMirror', mirror(), eks(...store)));
+  const others = either('JobIsImages', images(), either('JobIsMirror', mirror(), eks(...shared)));
   return either('JobIsEcr', ecr(), others);
 }
 
@@ -14,7 +14,10 @@ export function finishCommand(): string {
   return either('JobIsEks', eks('--publish'), '[]');
 }
 
-const store = ['--status-store', 'dynamodb:${StatusTable}', '--budget', 'dynamodb:${CoordinationTable}'];
+const shared = [
+  ...['--status-store', 'dynamodb:${StatusTable}', '--budget', 'dynamodb:${CoordinationTable}'],
+  ...['--workers', '${maxConcurrency}'],
+];
 
 function ecr(): string {
   return list(
@@ -46,21 +49,21 @@ function ecr(): string {
         '${destPrefix}',
       ],
       ...['--dest-credential', '${destCredential}', '--dest-role', '${destRole}'],
-      ...['--platforms', '${platforms}', '--tries', '${tries}', ...store],
+      ...['--platforms', '${platforms}', '--tries', '${tries}', ...shared],
     ],
     { SourceRegion: source.region(), DestinationRegion: destination.region() },
   );
 }
 
 function images(): string {
-  return list(['images', '--list', '${jobInput}', '--target', '${Target}', '--platforms', '${platforms}', ...store], {
+  return list(['images', '--list', '${jobInput}', '--target', '${Target}', '--platforms', '${platforms}', ...shared], {
     Target: target(),
   });
 }
 
 function mirror(): string {
   return list(
-    ['mirror', '--once', '--config', '${jobInput}', '--target', '${Target}', '--platforms', '${platforms}', ...store],
+    ['mirror', '--once', '--config', '${jobInput}', '--target', '${Target}', '--platforms', '${platforms}', ...shared],
     {
       Target: target(),
     },

@@ -56,7 +56,7 @@ export function encryptionKey(stack: Stack): CfnKey {
 export function alarmTopic(stack: Stack, key: CfnKey): CfnTopic {
   const topic = new CfnTopic(stack, 'AlarmTopic', {
     displayName: 'Image replication',
-    kmsMasterKeyId: key.attrKeyId,
+    kmsMasterKeyId: key.ref,
   });
   new CfnTopicPolicy(stack, 'AlarmTopicPolicy', {
     topics: [topic.ref],

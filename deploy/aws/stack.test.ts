@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Aspects, type Stack } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { substitutions } from './state-machine.ts';
+import { metricNamespace, substitutions } from './state-machine.ts';
 import { type RoleGrants, lacking, roleGrants, unused } from './testing/role-grants.ts';
 import { type Deployment, resolver, Template } from './testing/resolve.ts';
 import { templateFile, templateText } from './template.ts';
@@ -181,6 +182,7 @@ describe("the state machine's definition", () => {
       '--tries': '5',
       '--status-store': 'dynamodb:replication-StatusTable',
       '--budget': 'dynamodb:replication-CoordinationTable',
+      '--workers': '10',
     });
     expect(finish).toEqual([]);
   });
@@ -339,6 +341,86 @@ describe('what roles may do', () => {
     expect(lacking(needs, grants)).toEqual([]);
     expect(lacking([{ role: 'FinishRole', ...ecr('PutImage', 'demo2-x') }], grants)).toHaveLength(1);
     expect(unused(needs, grants, ['FinishRole'])).toContain('FinishRole: ResultBucket s3:CreateBucket');
+  });
+});
+
+describe('what moto does not make', () => {
+  const resolved = (id: string, parameters: Readonly<Record<string, string>> = {}) => {
+    const resource = template.Resources[id];
+    const resolve = resolver(template, deployment(parameters));
+    if (resource?.Condition !== undefined && resolve({ Condition: resource.Condition }) !== true) return undefined;
+    return resolve(resource?.Properties);
+  };
+  const machine = 'arn:aws:states:eu-west-1:123456789012:stateMachine:replication-StateMachine';
+
+  it('starts the machine on its schedule, unless it runs once', () => {
+    expect(resolved('Schedule')).toMatchObject({
+      ScheduleExpression: 'rate(1 day)',
+      ScheduleExpressionTimezone: 'UTC',
+      Target: { Arn: machine, Input: '{}', RoleArn: 'arn:aws:iam::123456789012:role/replication-ScheduleRole' },
+    });
+    for (const id of ['Schedule', 'NoSuccessAlarm']) expect(resolved(id, { schedule: 'once' })).toBeUndefined();
+    expect(grantsWith()['ScheduleRole']?.flatMap(({ actions, resources }) => [...actions, ...resources])).toEqual([
+      'states:StartExecution',
+      machine,
+    ]);
+    const { DependsOn } = z.object({ DependsOn: z.array(z.string()) }).parse(template.Resources['Schedule']);
+    expect(DependsOn).toEqual(
+      expect.arrayContaining(['StateMachinePolicy', 'PlanPolicy', 'WorkerPolicy', 'SchedulePolicy']),
+    );
+  });
+
+  it('starts it right after every deployment of this stack', () => {
+    expect(resolved('AfterDeployment')).toMatchObject({
+      EventPattern: {
+        source: ['aws.cloudformation'],
+        'detail-type': ['CloudFormation Stack Status Change'],
+        detail: {
+          'stack-id': ['arn:aws:cloudformation:eu-west-1:123456789012:stack/replication/0'],
+          'status-details': { status: ['CREATE_COMPLETE', 'UPDATE_COMPLETE'] },
+        },
+      },
+      Targets: [{ Arn: machine, Input: '{}' }],
+    });
+  });
+
+  it('raises an alarm when no hour of two intervals had a success', () => {
+    const topic = 'arn:aws:sns:eu-west-1:123456789012:replication-AlarmTopic';
+    expect(resolved('NoSuccessAlarm', { alarmAfterHours: '24' })).toMatchObject({
+      Namespace: metricNamespace,
+      MetricName: 'Succeeded',
+      Dimensions: [{ Name: 'StateMachine', Value: 'replication-StateMachine' }],
+      Period: 3600,
+      EvaluationPeriods: '24',
+      ComparisonOperator: 'LessThanThreshold',
+      Threshold: 1,
+      TreatMissingData: 'breaching',
+      AlarmActions: [topic],
+    });
+    expect(resolved('AlarmSubscription')).toBeUndefined();
+    const mail = { TopicArn: topic, Protocol: 'email', Endpoint: 'a@example.com' };
+    expect(resolved('AlarmSubscription', { alarmEmail: 'a@example.com' })).toEqual(mail);
+  });
+
+  it('takes requests by TLS only, of the bucket and of the topic', () => {
+    for (const id of ['RunsBucketPolicy', 'AlarmTopicPolicy'])
+      expect(resolved(id), id).toMatchObject({
+        PolicyDocument: {
+          Statement: expect.arrayContaining([
+            expect.objectContaining({
+              Effect: 'Deny',
+              Principal: '*',
+              Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+            }),
+          ]) as unknown,
+        },
+      });
+  });
+
+  it('empties the bucket by the code that is tested', async () => {
+    const code = await readFile(join(import.meta.dirname, 'empty-bucket.cjs'), 'utf8');
+    expect(template.Resources['EmptyBucketFunction']?.Properties['Code']).toEqual({ ZipFile: code });
+    expect(code.length).toBeLessThan(4096);
   });
 });
 

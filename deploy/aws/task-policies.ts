@@ -23,21 +23,31 @@ export interface TaskRoles {
  */
 export function taskPolicies(stack: Stack, roles: TaskRoles): readonly CfnPolicy[] {
   const { plan, worker, summary, finish } = roles;
+  // Without it S3 answers 403 for an object that is not there.
+  const listing: Grant = { Sid: 'Runs', Action: ['s3:ListBucket'], Resource: arn('s3:::${RunsBucket}') };
+  const statuses = table('Status', 'StatusTable', [
+    'dynamodb:BatchGetItem',
+    'dynamodb:BatchWriteItem',
+    'dynamodb:DescribeTable',
+  ]);
   registries(stack, roles);
   credentials(stack, roles);
   finishing(stack, finish);
+  // Images that are there already are noted by the plan.
+  policy(stack, 'PlanStatusPolicy', [plan], [statuses], 'JobIsEcr');
   policy(stack, 'InputPolicy', [plan], [input()], 'HasInput');
   return [
     policy(stack, 'TaskTokenPolicy', [plan, worker, summary], [taskToken]),
     policy(stack, 'RegistryTokenPolicy', [plan, worker], [registryToken]),
-    policy(stack, 'PlanPolicy', [plan], [objects('Run', ['s3:PutObject'])]),
+    policy(stack, 'PlanPolicy', [plan], [listing, objects('Run', ['s3:PutObject'])]),
     policy(
       stack,
       'WorkerPolicy',
       [worker],
       [
+        listing,
         objects('Shard', ['s3:GetObject', 's3:PutObject']),
-        table('Status', 'StatusTable', ['dynamodb:DescribeTable', 'dynamodb:BatchWriteItem']),
+        statuses,
         {
           ...table('Budget', 'CoordinationTable', ['dynamodb:GetItem', 'dynamodb:UpdateItem']),
           // Not the item of the run's lock.
@@ -45,7 +55,7 @@ export function taskPolicies(stack: Stack, roles: TaskRoles): readonly CfnPolicy
         },
       ],
     ),
-    policy(stack, 'SummaryPolicy', [summary], [objects('Run', ['s3:GetObject', 's3:PutObject'])]),
+    policy(stack, 'SummaryPolicy', [summary], [listing, objects('Run', ['s3:GetObject', 's3:PutObject'])]),
   ];
 }
 

@@ -1,0 +1,186 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { CloudFormation } from '@aws-sdk/client-cloudformation';
+import { DynamoDB } from '@aws-sdk/client-dynamodb';
+import { S3 } from '@aws-sdk/client-s3';
+import { SFN } from '@aws-sdk/client-sfn';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { type Account, startAccount } from '../../test/seedfarmer/account.ts';
+import { describeWith, requireTool } from '../../test/tools.ts';
+import { handler } from './empty-bucket.cjs';
+import { templateFile } from './template.ts';
+import { roleGrants } from './testing/role-grants.ts';
+import { Template } from './testing/resolve.ts';
+
+const template = Template.parse(JSON.parse(await readFile(templateFile, 'utf8')));
+const parameters = {
+  ecsClusterName: 'cluster',
+  ecsVpcId: 'vpc-1',
+  ecsSubnetA: 'subnet-a',
+  ecsSubnetB: 'subnet-b',
+  workerImage: 'ghcr.io/team/image-replication:1.0',
+};
+
+describeWith(['cfn-lint', 'python'], 'cfn-lint', () => {
+  it('finds nothing to complain about, in any partition', () => {
+    const regions = ['us-east-1', 'eu-central-1', 'us-gov-west-1', 'us-gov-east-1', 'cn-north-1', 'cn-northwest-1'];
+    execFileSync(requireTool('cfn-lint'), ['--regions', ...regions, '--', templateFile], { stdio: 'pipe' });
+  });
+
+  it("knows no resource for what is allowed on all without a condition: AWS's service authorization reference", () => {
+    const print = `import cfnlint, pathlib; print((pathlib.Path(cfnlint.__file__).parent / 'data/AdditionalSpecs/Policies.json').read_text())`;
+    const printed = execFileSync(requireTool('python'), ['-c', print], { encoding: 'utf8', maxBuffer: 64 * 2 ** 20 });
+    const Reference = z.record(
+      z.string(),
+      z.object({ Actions: z.record(z.string(), z.object({ Resources: z.array(z.string()).optional() })) }),
+    );
+    const reference = Reference.parse(JSON.parse(printed));
+    const deployment = { partition: 'aws', region: 'eu-west-1', account: '123456789012' };
+    for (const job of ['ecr', 'eks']) {
+      const grants = roleGrants(template, { ...deployment, parameters: { ...parameters, job, jobInput: 's3://b/k' } });
+      for (const { sid, actions, resources, condition } of Object.values(grants).flat())
+        for (const action of actions) {
+          const [service = '', name = ''] = action.toLowerCase().split(':');
+          const known = reference[service]?.Actions[name];
+          expect(known, `${action} exists`).toBeDefined();
+          // PutMetricData's optional resource is no namespace; a condition names that.
+          if (resources.includes('*') && condition === undefined)
+            expect(known?.Resources ?? [], `${sid} ${action}`).toEqual([]);
+        }
+    }
+  });
+});
+
+/** Resource types that moto 5.2 knows nothing of: stack.test.ts looks at these. Custom resources it runs in docker. */
+const unknownToMoto = [
+  'AWS::CloudWatch::Alarm',
+  'AWS::S3::BucketPolicy',
+  'AWS::SNS::Subscription',
+  'AWS::SNS::TopicPolicy',
+  'AWS::Scheduler::Schedule',
+  'Custom::EmptyBucket',
+];
+
+describeWith(['moto_server'], 'the stack, in moto', () => {
+  let account: Account;
+  let cloudFormation: CloudFormation;
+  let s3: S3;
+  beforeAll(async () => {
+    account = await startAccount('eu-west-1');
+    for (const [name, value] of Object.entries(account.environment)) vi.stubEnv(name, value);
+    cloudFormation = new CloudFormation();
+    s3 = new S3({ forcePathStyle: true });
+  });
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await account.stop();
+  });
+
+  it('is created from a URL, and deleted without anything left', async () => {
+    const { EmptyBucket, ...Resources } = template.Resources;
+    expect(EmptyBucket?.Type).toBe('Custom::EmptyBucket');
+    await s3.createBucket({ Bucket: 'templates', CreateBucketConfiguration: { LocationConstraint: 'eu-west-1' } });
+    const Body = JSON.stringify({ ...template, Resources }).replace('"DependsOn":["EmptyBucket"],', '');
+    await s3.putObject({ Bucket: 'templates', Key: 'template.json', Body });
+    await cloudFormation.createStack({
+      StackName: 'replication',
+      TemplateURL: 'https://templates.s3.amazonaws.com/template.json',
+      Capabilities: ['CAPABILITY_IAM'],
+      Parameters: Object.entries(parameters).map(([ParameterKey, ParameterValue]) => ({
+        ParameterKey,
+        ParameterValue,
+      })),
+    });
+    const { Stacks: [stack] = [] } = await cloudFormation.describeStacks({ StackName: 'replication' });
+    expect(stack?.StackStatus).toBe('CREATE_COMPLETE');
+    const output = (key: string) => stack?.Outputs?.find(({ OutputKey }) => OutputKey === key)?.OutputValue ?? '';
+    const { StackResources = [] } = await cloudFormation.describeStackResources({ StackName: 'replication' });
+    const made = new Set(StackResources.map(({ LogicalResourceId }) => LogicalResourceId));
+    const missing = Object.entries(Resources).filter(([id, each]) => !made.has(id) && each.Condition === undefined);
+    expect(missing.filter(([, { Type }]) => !unknownToMoto.includes(Type))).toEqual([]);
+
+    const stateMachineArn = output('StateMachineArn');
+    const { definition } = await new SFN().describeStateMachine({ stateMachineArn });
+    expect(definition).not.toContain('${');
+    const States = z.looseObject({
+      States: z.record(z.string(), z.looseObject({ Parameters: z.unknown().optional() })),
+    });
+    const { Plan, Settings } = States.parse(JSON.parse(definition ?? '')).States;
+    expect(JSON.stringify(Plan)).toContain('task-definition/replication-plan:1');
+    expect(JSON.stringify(Settings)).toContain(`["ecr","--source-type","Amazon_ECR","--src-region","eu-west-1"`);
+    const Bucket = /^s3:\/\/([^/]+)\//.exec(output('RunsLocation'))?.[1] ?? '';
+    const { ServerSideEncryptionConfiguration } = await s3.getBucketEncryption({ Bucket });
+    expect(ServerSideEncryptionConfiguration?.Rules).toHaveLength(1);
+    const tables = await new DynamoDB().listTables();
+    expect(tables.TableNames).toHaveLength(2);
+
+    await cloudFormation.deleteStack({ StackName: 'replication' });
+    expect((await new DynamoDB().listTables()).TableNames).toEqual([]);
+    expect((await s3.listBuckets()).Buckets?.map(({ Name }) => Name)).toEqual(['templates']);
+    expect((await new SFN().listStateMachines()).stateMachines).toEqual([]);
+  });
+
+  describe('the bucket of runs', () => {
+    const event = (url: string, RequestType: string, Bucket: string) => ({
+      RequestType,
+      ResponseURL: url,
+      StackId: 'stack',
+      RequestId: 'request',
+      LogicalResourceId: 'EmptyBucket',
+      ResourceProperties: { Bucket },
+    });
+    /** What CloudFormation is answered. */
+    async function answers(RequestType: string, Bucket: string): Promise<unknown> {
+      const told: unknown[] = [];
+      const server = createServer((request, response) => {
+        void json(request).then((body) => {
+          told.push(request.method, body);
+          response.end();
+        });
+      }).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      // A server that listens on a port has an AddressInfo; only pipes have a string.
+      const { port } = server.address() as AddressInfo;
+      await handler(event(`http://127.0.0.1:${port}/`, RequestType, Bucket));
+      server.close();
+      return told;
+    }
+    const answer = (Bucket: string, Status = 'SUCCESS', more: object = {}) => [
+      'PUT',
+      {
+        ...{ Status, PhysicalResourceId: Bucket, StackId: 'stack', RequestId: 'request' },
+        LogicalResourceId: 'EmptyBucket',
+        ...more,
+      },
+    ];
+
+    it('is emptied before it is deleted, versions and all, and at no other time', async () => {
+      const Bucket = 'runs';
+      await s3.createBucket({ Bucket, CreateBucketConfiguration: { LocationConstraint: 'eu-west-1' } });
+      await s3.putBucketVersioning({ Bucket, VersioningConfiguration: { Status: 'Enabled' } });
+      for (const Key of ['runs/a/plan.json', 'runs/a/plan.json', 'runs/b ü/report.html'])
+        await s3.putObject({ Bucket, Key, Body: '{}' });
+      await s3.deleteObject({ Bucket, Key: 'runs/a/plan.json' });
+      for (const type of ['Create', 'Update']) expect(await answers(type, Bucket)).toEqual(answer(Bucket));
+      expect((await s3.listObjectVersions({ Bucket })).Versions).toHaveLength(3);
+      expect(await answers('Delete', Bucket)).toEqual(answer(Bucket));
+      await s3.deleteBucket({ Bucket });
+    });
+
+    it('that is gone already does not stop the deletion, one that may not be read does', async () => {
+      expect(await answers('Delete', 'gone')).toEqual(answer('gone'));
+      vi.stubEnv('AWS_ENDPOINT_URL', 'http://127.0.0.1:9');
+      const Reason = z.string().regex(/./);
+      const [, told] = z
+        .tuple([z.string(), z.looseObject({ Status: z.string(), Reason })])
+        .parse(await answers('Delete', 'away'));
+      expect(told.Status).toBe('FAILED');
+      vi.stubEnv('AWS_ENDPOINT_URL', account.endpoint);
+    });
+  });
+});
