@@ -7,6 +7,8 @@ const mostLooks = 4;
 const mostTries = 300_000;
 /** What is left of the way to an even spread when nobody goes on, as a share of a shard. */
 const evenEnough = 0.002;
+/** Of its seconds, what a move has to take off the longest shard. */
+const leastGain = 1e-5;
 
 /** Puts something into every empty shard: images whose leaving costs the fewest bytes. */
 export function fillEmpty(placement: Placement): void {
@@ -94,7 +96,7 @@ function bestMove(placement: Placement, from: number): Move | undefined {
       const seconds = Math.max(there, longest - freed.seconds);
       const bytes = image.alone.bytes - placement.savedBytes(to) - freed.bytes;
       const gain = (longest - seconds) / (1 + Math.max(0, bytes) / (1 + placement.bytes / placement.count));
-      if (seconds >= longest * (1 - 1e-9) || gain <= worth) continue;
+      if (seconds >= longest * (1 - leastGain) || gain <= worth) continue;
       best = { image, to, bytes, seconds };
       worth = gain;
     }

@@ -1,5 +1,5 @@
 import { ReplicationError } from '../model/errors.ts';
-import { type Cluster, clustersOf } from './clusters.ts';
+import { clustersOf } from './clusters.ts';
 import { checkCost, type CostModel, usualCost } from './cost.ts';
 import { countFor } from './count.ts';
 import { describeShards, type Shard } from './describe.ts';
@@ -75,34 +75,30 @@ function splitter(work: Work): (count: number) => readonly (readonly number[])[]
   return (count) => {
     if (count === 0) return [];
     const bound = lowerBound(work, count);
-    let best: Placement | undefined;
+    let best: readonly (readonly number[])[] = [];
     let least = Number.POSITIVE_INFINITY;
-    // Longer shards save bytes. All of it would have to be saved where the time alone costs as much as the best so far.
-    for (let slack = firstSlack; 2 + slack < least; slack *= moreSlack) {
-      const placement = place(work, clusters, count, { most: bound * (1 + slack), even: slack <= evenUpTo });
+    const consider = (placement: Placement): void => {
       const price = priceOf(placement, bound);
-      if (price < least) [best, least] = [placement, price];
+      if (price < least) [best, least] = [indexesOf(placement), price];
+    };
+    // Longer shards save bytes. There is nothing to gain any more where their time alone costs as much as the best so far.
+    for (let slack = firstSlack; 2 + slack / moreSlack < least; slack *= moreSlack) {
+      const most = bound * (1 + slack);
+      const placement = placeClusters(work, clusters, count, most);
+      fillEmpty(placement);
+      saveBytes(placement, most);
+      consider(placement);
+      if (slack > evenUpTo) continue;
+      shortenLongest(placement);
+      consider(placement);
     }
-    return indexesOf(best);
+    return best;
   };
 }
 
-function place(
-  work: Work,
-  clusters: readonly Cluster[],
-  count: number,
-  { most, even }: { readonly most: number; readonly even: boolean },
-): Placement {
-  const placement = placeClusters(work, clusters, count, most);
-  fillEmpty(placement);
-  saveBytes(placement, most);
-  if (even) shortenLongest(placement);
-  return placement;
-}
-
-function indexesOf(placement: Placement | undefined): readonly (readonly number[])[] {
-  return Array.from({ length: placement?.count ?? 0 }, (_, shard) =>
-    [...(placement?.images(shard) ?? [])].map(({ index }) => index).sort((a, b) => a - b),
+function indexesOf(placement: Placement): readonly (readonly number[])[] {
+  return Array.from({ length: placement.count }, (_, shard) =>
+    [...placement.images(shard)].map(({ index }) => index).sort((a, b) => a - b),
   );
 }
 
