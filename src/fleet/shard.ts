@@ -82,6 +82,8 @@ export const ShardSettings = z.object({
   status: z.string().optional(),
   /** Table with the write budget that all workers share. */
   budget: z.string().optional(),
+  /** Workers that run at the same time. Absent: one a shard. */
+  workers: z.number().int().positive().optional(),
   repositories: Repositories.optional(),
   repositoryTags: z.record(z.string(), z.string()).optional(),
   /** Blobs moved at the same time. */

@@ -144,6 +144,7 @@ async function attempt(session: Session, shard: Shard, options: WorkerOptions): 
 
 async function copyShard(around: Surroundings, shard: Shard, options: WorkerOptions): Promise<TriedReplication> {
   const { session, home } = around;
+  if (shard.budget !== undefined) await shareWrites(around, shard, shard.budget);
   const places = await openPlaces(around, shard);
   try {
     const requests = shard.images.map((image) => imageRequest(image, places.source, places.target));
@@ -176,6 +177,14 @@ async function copyShard(around: Surroundings, shard: Shard, options: WorkerOpti
   } finally {
     await places.close();
   }
+}
+
+/** From now on this worker asks for places in the budget of writes that it shares with the others. */
+async function shareWrites({ session, home }: Surroundings, { workers, of }: Shard, place: string): Promise<void> {
+  const { writeBudgets } = await import('../../fleet/budget.ts');
+  const { reporter, signal } = session;
+  const atOnce = Math.min(workers ?? of, of);
+  session.transport.shareRates(writeBudgets({ aws: () => home, place, workers: atOnce, reporter, signal }));
 }
 
 /** Copies as the job that wrote the shard would. */

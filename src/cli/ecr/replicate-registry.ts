@@ -6,6 +6,7 @@ import { placeName } from '../../copy/request.ts';
 import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
 import { isDigest } from '../../model/digest.ts';
 import { ReplicationError, toReplicationError } from '../../model/errors.ts';
+import type { Lock } from '../../model/lock.ts';
 import { planVersion } from '../../model/plan.ts';
 import { locate, parseReference } from '../../model/reference.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
@@ -16,12 +17,14 @@ import { counted, shortened } from '../../report/format.ts';
 import { parseSelection, type SelectedImage } from '../../sources/ecr/selection.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { lazyEcr } from '../lazy-ecr.ts';
+import { lockedSession, lockMismatches } from '../lock-plan.ts';
 import { tellEstimate } from '../plan-estimate.ts';
 import { platformTexts } from '../platform-text.ts';
 import type { JobResult, Session } from '../session.ts';
 import { layoutHost } from '../target.ts';
 import { deletionLines, deletionStatuses, prune } from './deletions.ts';
 import { type EcrSides, ecrWork } from './ecr-work.ts';
+import { leaveEcrLock, lockedWork, onlyHost, readEcrLock } from './ecr-lock.ts';
 import { openStatus } from './open-status.ts';
 import { registryWork } from './registry-work.ts';
 import type { Chosen, EcrSettings } from './settings.ts';
@@ -43,6 +46,8 @@ export interface Opened {
   readonly destination: EcrSides['destination'];
   /** Host of the source registry; absent where there are several. */
   readonly source: EcrSides['source'] | undefined;
+  /** The lock that is replicated. */
+  readonly lock: Lock | undefined;
   /** Host that the login of `--src-credential` is for. */
   readonly loginHost: string | undefined;
   close(): Promise<void>;
@@ -70,16 +75,23 @@ export async function replicateRegistry(
 
 async function open(around: Surroundings, settings: EcrSettings): Promise<Opened> {
   const { session } = around;
-  const selected = await selection(around, settings.chosen, settings.source.type);
+  const locked = settings.lock === undefined ? undefined : await readEcrLock(settings.lock);
+  const selected = locked === undefined ? await selection(around, settings.chosen, settings.source.type) : undefined;
   if (settings.source.type === 'Amazon_ECR') {
     const source = await openEcrSource(around, settings.source.place);
+    if (locked !== undefined) {
+      // Nothing tells what prefix the lock was written with: repositories that are made get no tag, and so are never pruned.
+      const destination = await openDestination(around, settings, undefined);
+      const work = lockedWork(locked, onlyHost(source.store, source.host, locked.path), destination);
+      return { ...work, destination, source, loginHost: undefined, close: () => Promise.resolve() };
+    }
     const destination = await openDestination(around, settings, filledFrom(source.host, settings.prefix));
     const work = await ecrWork({ source, destination }, settings, selected, session.signal);
-    return { work, destination, source, loginHost: undefined, close: () => Promise.resolve() };
+    return { work, lock: undefined, destination, source, loginHost: undefined, close: () => Promise.resolve() };
   }
   const ecr = lazyEcr(session, undefined);
   const login = settings.source.type === 'Private' ? settings.source.login : undefined;
-  const own = login === undefined ? undefined : await parameterLogin(around, login, selected ?? []);
+  const own = login === undefined ? undefined : await parameterLogin(around, login, selected ?? locked?.images ?? []);
   const credentials = firstCredential([
     ...(own === undefined ? [] : [own.credentials]),
     ecr.credentials,
@@ -92,8 +104,11 @@ async function open(around: Surroundings, settings: EcrSettings): Promise<Opened
     return store;
   };
   const destination = await openDestination(around, settings, undefined);
-  const work = await registryWork(selected ?? [], storeOf, destination, settings, session.signal);
-  return { work, destination, source: undefined, loginHost: own?.host, close: () => ecr.close() };
+  const found =
+    locked === undefined
+      ? { work: await registryWork(selected ?? [], storeOf, destination, settings, session.signal), lock: undefined }
+      : lockedWork(locked, storeOf, destination);
+  return { ...found, destination, source: undefined, loginHost: own?.host, close: () => ecr.close() };
 }
 
 async function openDestination(
@@ -131,7 +146,7 @@ async function selection(
 async function parameterLogin(
   { home, session }: Surroundings,
   name: string,
-  selected: readonly SelectedImage[],
+  selected: readonly Pick<SelectedImage, 'name'>[],
 ): Promise<{ readonly host: string | undefined; readonly credentials: CredentialSource }> {
   const [host, ...others] = new Set(selected.map((image) => locate(parseReference(image.name)).registry));
   if (others.length > 0)
@@ -192,7 +207,7 @@ async function replicated(
   around: Surroundings,
   settings: EcrSettings,
   { confirm }: Asking,
-  { work, destination, source }: Opened,
+  { work, lock, destination, source }: Opened,
 ): Promise<JobResult> {
   const { session, home } = around;
   const now = (): Date => new Date();
@@ -211,13 +226,14 @@ async function replicated(
     const sourceHost = source?.host ?? '';
     recorder.note(deletionStatuses(work.deleted, destination.host, sourceHost, 'deleted-at-source', when));
     const carried = settings.withSettings ? await carry(session, { work, destination, source }, settings.prefix) : [];
-    const copied = await replicateWithTries(session, work.copy, {
+    const copied = await replicateWithTries(lock === undefined ? session : lockedSession(session), work.copy, {
       tries: settings.tries,
-      verify: settings.once,
+      verify: settings.once || lock !== undefined,
       onTry: (outcome, attempt) => recorder.finished(outcome, attempt),
     });
     for (const message of copied.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
     const failures: Failure[] = [...failuresOf(work), ...carried, ...copied.failures];
+    if (lock !== undefined) failures.push(...lockMismatches(lock, copied.outcomes));
     if (settings.prune && work.deleted.length > 0 && destination.ecr !== undefined) {
       const pruned = await pruneIfWanted(session, failures, confirm, work, destination.ecr);
       failures.push(...(pruned ?? []));
@@ -225,7 +241,9 @@ async function replicated(
         recorder.note(deletionStatuses(work.deleted, destination.host, sourceHost, 'pruned', now().toISOString()));
     }
     failures.push(...(await recorder.end()));
-    return { failures, totals: copied.totals };
+    const { totals, outcomes } = copied;
+    if (!settings.writeLock || failures.length > 0 || session.admission.aborted) return { failures, totals };
+    return { failures, totals, files: await leaveEcrLock(session, work, destination, outcomes, settings.out) };
   } finally {
     await store.close();
   }
@@ -257,10 +275,14 @@ async function noteBeside(
   const { signal } = session;
   const store = await openStatus(location, { aws: () => home, readOnly: false, createTable, signal });
   try {
-    const recorder = await statusRecorder(store, () => new Date(), signal);
     const when = new Date().toISOString();
-    recorder.note(work.unchanged.map((request) => unchangedStatus(request, when)));
-    recorder.note(deletionStatuses(work.deleted, destination.host, source?.host ?? '', 'deleted-at-source', when));
+    const statuses = [
+      ...work.unchanged.map((request) => unchangedStatus(request, when)),
+      ...deletionStatuses(work.deleted, destination.host, source?.host ?? '', 'deleted-at-source', when),
+    ];
+    const targets = statuses.map(({ target }) => target);
+    const recorder = await statusRecorder(store, () => new Date(), signal, targets);
+    recorder.note(statuses);
     return await recorder.end();
   } finally {
     await store.close();

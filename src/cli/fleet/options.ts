@@ -5,6 +5,8 @@ export interface ShardArguments {
   /** Folder of the run: nothing is copied, its shards are written there. */
   readonly shards?: string | undefined;
   readonly shardCount?: number | undefined;
+  /** Workers that run at the same time. */
+  readonly workers?: number | undefined;
   /** Table with the write budget that all workers share. */
   readonly budget?: string | undefined;
   /** Where workers keep the status of each image. */
@@ -33,6 +35,12 @@ export function declareShards(command: Command): Command {
       new Option(
         '--shard-count <n>',
         `into how many shards (default: as many as bytes and manifests are worth, at most ${mostShards})`,
+      ).argParser(shardCount),
+    )
+    .addOption(
+      new Option(
+        '--workers <n>',
+        'with --shards: how many workers run at the same time, which decides on the number of shards and on what one may write by itself (default: one a shard)',
       ).argParser(shardCount),
     )
     .option('--budget <place>', 'with --shards: dynamodb:TABLE through which the workers share ECR’s limit on writes');

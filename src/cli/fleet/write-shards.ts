@@ -8,6 +8,7 @@ import { formatPlatform } from '../../model/platform.ts';
 import { type Origin, type Plan, type PlannedImage, planVersion } from '../../model/plan.ts';
 import type { Failure } from '../../model/result.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
+import { parseStatusLocation } from '../../status/status-location.ts';
 import { counted, formatBytes } from '../../report/format.ts';
 import type { JobResult, Session } from '../session.ts';
 import { type Looked, lookAt } from './look.ts';
@@ -25,7 +26,7 @@ export interface ShardedWork {
   readonly origins?: ((request: CopyRequest) => readonly Origin[]) | undefined;
   /** Requests with the same text go to the same worker. */
   readonly together?: ((request: CopyRequest) => string) | undefined;
-  readonly settings: Omit<ShardSettings, 'run' | 'job' | 'insecureHosts' | 'concurrency' | 'budget'>;
+  readonly settings: Omit<ShardSettings, 'run' | 'job' | 'insecureHosts' | 'concurrency' | 'budget' | 'workers'>;
   /** Images that need no worker. */
   readonly unchanged?: number;
   /** What was asked for and could not be found out. */
@@ -42,19 +43,21 @@ export async function leaveShards(
   work: ShardedWork,
 ): Promise<JobResult> {
   const { signal } = session;
+  checkPlaces(command);
   const opened = s3Client(session);
   try {
     const folder = openRunFolder(command.shards ?? '', { s3: opened.s3, writeFiles });
     await refuseResults(folder, signal);
     session.reporter.emit({ type: 'phase', phase: 'shards' });
     const looked = await lookAt(work.requests, work.compared, signal);
-    const split = splitImages(work.requests, looked, work.together, command.shardCount);
+    const split = splitImages(work.requests, looked, work.together, command);
     const images = work.requests.map((request, position) => plannedImage(request, looked[position], work.origins));
     const settings: ShardSettings = {
       ...work.settings,
       run: folder.run,
       job: work.job,
       ...(command.budget === undefined ? {} : { budget: command.budget }),
+      ...(command.workers === undefined ? {} : { workers: command.workers }),
       ...(command.concurrency === undefined ? {} : { concurrency: command.concurrency }),
       ...(command.insecureHost === undefined ? {} : { insecureHosts: [...command.insecureHost] }),
     };
@@ -98,6 +101,15 @@ export async function leaveShards(
   } finally {
     await opened.close();
   }
+}
+
+/** What is wrong with these is told now, and not by every worker. @throws ReplicationError `usage` */
+function checkPlaces({ statusStore, budget }: ShardArguments): void {
+  if (statusStore !== undefined) parseStatusLocation(statusStore);
+  if (budget !== undefined && parseStatusLocation(budget).kind !== 'dynamodb')
+    throw new ReplicationError('usage', `--budget ${budget} is no table of DynamoDB`, {
+      remedy: 'write dynamodb:TABLE, a table with the key "id"',
+    });
 }
 
 /** Shards that workers have begun with stay as they are. */
