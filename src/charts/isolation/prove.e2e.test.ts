@@ -88,6 +88,19 @@ describeWith(['helm4'], 'the isolation proof', () => {
     expect(told(failed)).toContain(`${reference} is neither at the target nor at an allowed host`);
   });
 
+  it('fails when an override is gone whose image stands elsewhere in the chart as well, where no value moves it', async () => {
+    const thrice = chart({
+      'values.yaml': 'a: quay.io/team/web:1\nb: quay.io/team/web:1\n',
+      'templates/pod.yaml': `${pod('{{ .Values.a }}')}    - name: b\n      image: {{ .Values.b }}\n    - name: c\n      image: quay.io/team/web:1\n`,
+    });
+    const isolated = await isolate({ archive: thrice, chart: await readChart(thrice) });
+    expect((await prove(isolated, { archive: thrice })).holds).toBe(true);
+    const rest: Values = { a: isolated.overrides['a'] ?? null };
+    const failed = await prove({ ...isolated, values: rest, overrides: rest }, { archive: thrice });
+    expect(failed.holds).toBe(false);
+    expect(told(failed)).toContain('quay.io/team/web:1 is neither at the target nor at an allowed host');
+  });
+
   it('fails when the target has something else, or nothing, or was never given the image', async () => {
     const isolated = await isolate();
     const other: Digest = digestOf('something else');

@@ -1,5 +1,5 @@
 import type { Digest } from '../../model/digest.ts';
-import type { ChartIsolation, IsolatedReference } from '../../model/isolation.ts';
+import type { ChartIsolation, IsolatedReference, IsolationPlace } from '../../model/isolation.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import type { Profile } from '../overrides/port.ts';
 import { merge, type Values } from '../values/tree.ts';
@@ -68,6 +68,17 @@ function installations({ published, overrides }: ProofRequest, { values }: Profi
   return first !== undefined && JSON.stringify(first.values) === JSON.stringify(second?.values) ? [first] : ways;
 }
 
+/** Names of objects may be random, and lists longer than they were: neither says where a reference comes from. */
+function leftKey(reference: string, { template, object, field }: IsolationPlace): string {
+  const kind = object.slice(0, object.indexOf('/'));
+  return [reference, template, kind, field.replaceAll(/\[\d+\]/g, '[]')].join('\0');
+}
+
+/** Whether a name ends in a whole reference: `…/demo-quay.io/team/web:1` in `quay.io/team/web:1`, and not in `eb:1`. */
+function endsAs(name: string, reference: string): boolean {
+  return name.endsWith(reference) && /[/-]$/.test(name.slice(0, name.length - reference.length));
+}
+
 class ChartProof {
   readonly #request: ProofRequest;
   readonly #renders: ReturnType<typeof chartRenders>;
@@ -75,15 +86,19 @@ class ChartProof {
   /** By name at the target. */
   readonly #wrong = new Map<string, string>();
   readonly #right = new Map<string, Digest>();
-  readonly #left: ReadonlySet<string>;
+  /** How often references that nothing moves stand in a place. Elsewhere, and more often, they have to be at the target. */
+  readonly #left = new Map<string, number>();
 
   constructor(request: ProofRequest) {
     this.#request = request;
     const { renderer, archive, isolation, kubeVersion, apiVersions } = request;
     const releaseName = isolation.key.replaceAll('_', '-').toLowerCase();
     this.#renders = chartRenders(renderer, { chart: archive, releaseName, kubeVersion, apiVersions });
-    const open = isolation.references.filter(({ outcome }) => outcome !== 'repointed' && outcome !== 'patched');
-    this.#left = new Set(open.map(({ reference }) => reference));
+    for (const { reference, outcome, places } of isolation.references) {
+      if (outcome === 'repointed' || outcome === 'patched') continue;
+      for (const key of places.map((place) => leftKey(reference, place)))
+        this.#left.set(key, (this.#left.get(key) ?? 0) + 1);
+    }
   }
 
   async check(profile: string, how: string, values: Values): Promise<void> {
@@ -93,8 +108,9 @@ class ChartProof {
       this.#problems.add(`does not render ${where}: ${look.why}`);
       return;
     }
+    const left = new Map(this.#left);
     for (const found of look.references) {
-      const problem = await this.#problemOf(found);
+      const problem = this.#isLeft(found, left) ? undefined : await this.#problemOf(found);
       if (problem === undefined) continue;
       const text = `${problem} (${placeText(placeOf(found.place))}, ${where})`;
       if (this.#isPlanned(found.text)) this.#wrong.set(found.text, text);
@@ -106,17 +122,25 @@ class ChartProof {
     return this.#request.isolation.references.some(({ target }) => target === text);
   }
 
+  #isLeft({ text, place }: FoundReference, left: Map<string, number>): boolean {
+    const key = leftKey(text, placeOf(place));
+    const count = left.get(key) ?? 0;
+    if (count === 0 || text.startsWith(this.#request.prefix)) return false;
+    left.set(key, count - 1);
+    return true;
+  }
+
   async #problemOf({ text, kind }: FoundReference): Promise<string | undefined> {
     const { prefix, isAllowed, isolation, copied, digestAt, signal } = this.#request;
     if (!text.startsWith(prefix)) {
-      if (isAllowed(text) || this.#left.has(text)) return undefined;
+      if (isAllowed(text)) return undefined;
       if (kind !== 'typed' && isolation.rejected.some((each) => each.text === text)) return undefined;
       return `${text} is neither at the target nor at an allowed host`;
     }
     const wanted = copiedAs(copied, text);
     if (wanted === undefined) {
       // A guess that is no image, and that a value moves along with images.
-      const isGuess = kind !== 'typed' && isolation.rejected.some((each) => text.endsWith(each.text));
+      const isGuess = kind !== 'typed' && isolation.rejected.some((each) => endsAs(text, each.text));
       return isGuess ? undefined : `${text} was not copied`;
     }
     const there = await digestAt(text, signal);

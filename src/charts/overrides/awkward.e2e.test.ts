@@ -77,6 +77,38 @@ describeWith(['helm4'], 'awkward ways to name an image', () => {
     expect(derived.values).toEqual({ shell: { image: `${prefix}quay.io/team/shell` } });
   });
 
+  it('a value that would win over one that moves the image already is left out', async () => {
+    const derived = await derive(
+      chart({
+        'values.yaml': 'hub: quay.io/team\n',
+        'templates/pod.yaml': `${pod('{{ if contains "/" (toString .Values.image) }}{{ .Values.image }}{{ else }}{{ .Values.hub }}/web:1{{ end }}')}    - name: fixed\n      image: busybox:1.28\n`,
+      }),
+    );
+    expect(derived.values).toEqual({ hub: `${prefix}quay.io/team` });
+    expect(outcomes(derived)).toEqual([
+      ['quay.io/team/web:1', `${prefix}quay.io/team/web:1`],
+      ['busybox:1.28', 'uncontrolled'],
+    ]);
+  });
+
+  it('a schema that knows no such map refuses all values in it at once', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+    const derived = await derive(
+      chart({
+        'values.yaml': names.map((name) => `${name}: {image: {name: ${name}}}`).join('\n'),
+        'values.schema.json': JSON.stringify({
+          additionalProperties: false,
+          properties: Object.fromEntries(['global', ...names].map((name) => [name, {}])),
+        }),
+        'templates/pod.yaml': names
+          .map((name) => pod(`{{ ((.Values.image).${name}).registry | default "quay.io" }}/team/${name}:1`))
+          .join('---\n'),
+      }),
+    );
+    expect(derived.values).toEqual({});
+    expect(derived.cost.renders).toBeLessThanOrEqual(8);
+  });
+
   it('what profiles name in lists of their own is left to them, and said', async () => {
     const archive = chart({
       'values.yaml': 'image: quay.io/team/web:1\nplugins: []\n',

@@ -154,16 +154,16 @@ export function replaceAll(text: string, references: readonly string[], by: (ref
  */
 function isNamed(refused: RefusedRendering, { path, mark }: MarkedValue): boolean {
   const { why, values = [] } = refused;
-  const dotted = formatPath(path);
-  if (why.includes(mark) || values.includes(dotted)) return true;
-  const names = [dotted, path.join('.'), `/${path.join('/')}`];
+  const dotted = path.join('.');
+  if (why.includes(mark) || values.includes(formatPath(path)) || values.includes(dotted)) return true;
+  const names = [formatPath(path), dotted, `/${path.join('/')}`];
   if (names.some((name) => name.length > 3 && new RegExp(`(?<![\\w.])${escapeRegExp(name)}(?![\\w.])`).test(why)))
     return true;
-  const last = String(path.at(-1));
-  return (
-    /additional propert/i.test(why) &&
-    new RegExp(`["']${escapeRegExp(last)}["']|\\b${escapeRegExp(last)} (?:is|was) not allowed`).test(why)
-  );
+  if (!/additional propert/i.test(why)) return false;
+  // A map may be what is one too many: `image` for `image.repository`.
+  if (values.length > 0) return values.some((each) => dotted.startsWith(`${each}.`));
+  const last = escapeRegExp(String(path.at(-1)));
+  return new RegExp(`["']${last}["']|\\b${last} (?:is|was) not allowed`).test(why);
 }
 
 interface Reading {

@@ -109,21 +109,25 @@ class OverrideSearch {
       for (const [text, paths] of result.inner) this.#inner.set(text, paths);
     }
     for (const { path } of candidates) this.#tried.add(formatPath(path));
+    const open = new Set(pending);
     for (const candidate of candidates)
       this.#choose(
         candidate,
         landings.filter((each) => each.candidate === candidate),
+        open,
       );
   }
 
-  #choose(candidate: Candidate, landings: readonly Landing[]): void {
+  #choose(candidate: Candidate, landings: readonly Landing[], pending: ReadonlySet<Need>): void {
     const needed = landings.flatMap((landing) => {
       const need = this.#needs.get(landing.found);
       return need === undefined ? [] : [{ ...landing, need }];
     });
     const unneeded = landings.filter(({ found }) => !this.#needs.has(found));
     // A host that the cluster can reach is to stay: only guesses that no registry confirms may move along.
-    if (needed.length === 0 || unneeded.some(({ found }) => found.kind !== 'text')) return;
+    if (unneeded.some(({ found }) => found.kind !== 'text')) return;
+    // What another value moves already needs no second one, which may win over that (a whole image over its registry).
+    if (!needed.some(({ need }) => pending.has(need))) return;
     const choice = choiceFor(candidate, needed, this.#request.prefix);
     if (choice === undefined) return;
     const harmed = needed.filter(({ need }) => !choice.serves.has(need)).map(({ found }) => found.text);
