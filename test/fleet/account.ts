@@ -4,8 +4,6 @@ import { S3 } from '@aws-sdk/client-s3';
 import { type DescribeExecutionOutput, SFN } from '@aws-sdk/client-sfn';
 import { SNS } from '@aws-sdk/client-sns';
 import { z } from 'zod';
-import { runDefinitionString, type Substitution } from '../../deploy/aws/state-machine.ts';
-import type { Times } from '../../deploy/aws/state-machine-tasks.ts';
 import { accountId, startAccount } from '../seedfarmer/account.ts';
 import { type Front, type Own, startFront } from './front.ts';
 
@@ -25,7 +23,7 @@ export interface FleetAccount {
   readonly dynamodb: DynamoDB;
   readonly stateMachineArn: string;
   /** Puts a definition in place; executions that began before keep theirs. */
-  define(values: Partial<Record<Substitution, string>>): Promise<void>;
+  define(definition: string): Promise<void>;
   /** @returns the execution's ARN */
   start(name: string, input?: unknown): Promise<string>;
   /** Waits for an execution's end. */
@@ -35,33 +33,7 @@ export interface FleetAccount {
   close(): Promise<void>;
 }
 
-const definition = (kind: string) => `arn:aws:ecs:${region}:${accountId}:task-definition/${kind}:1`;
-
-const usual: Readonly<Record<Substitution, string>> = {
-  Partition: 'aws',
-  ClusterArn: `arn:aws:ecs:${region}:${accountId}:cluster/replication`,
-  PlanTaskDefinition: definition('plan'),
-  WorkerTaskDefinition: definition('worker'),
-  SummaryTaskDefinition: definition('summary'),
-  FinishTaskDefinition: definition('finish'),
-  SubnetA: 'subnet-a',
-  SubnetB: 'subnet-b',
-  SecurityGroup: 'sg-1',
-  AssignPublicIp: 'DISABLED',
-  CoordinationTable: coordinationTable,
-  TopicArn: topic,
-  Bucket: bucket,
-  MaxConcurrency: '4',
-  Retries: '2',
-  PlanCommand: '[]',
-  FinishCommand: '[]',
-};
-
-/**
- * @param times the only thing in which the definition differs from the deployed one: nobody wants to wait five minutes
- *   for a lost heartbeat
- */
-export async function startFleetAccount(own: Own, times: Times): Promise<FleetAccount> {
+export async function startFleetAccount(own: Own): Promise<FleetAccount> {
   const front = await startFront(accountId, own);
   // The interpreter calls other services at localhost:MOTO_PORT (moto/stepfunctions/parser/asl/utils/boto_client.py).
   const moto = await startAccount(region, {
@@ -104,11 +76,12 @@ export async function startFleetAccount(own: Own, times: Times): Promise<FleetAc
     sfn,
     dynamodb,
     stateMachineArn,
-    async define(values) {
-      const filled = filledIn({ ...usual, ...values }, times);
+    async define(text) {
+      // moto's grammar knows percentages with a decimal point only; it tolerates all failures whatever it reads there.
+      const definition = text.replace('"ToleratedFailurePercentage":100', '$&.0');
       const roleArn = `arn:aws:iam::${accountId}:role/machine`;
-      if (made) await sfn.updateStateMachine({ stateMachineArn, definition: filled });
-      else await sfn.createStateMachine({ name: stateMachineName, roleArn, definition: filled });
+      if (made) await sfn.updateStateMachine({ stateMachineArn, definition });
+      else await sfn.createStateMachine({ name: stateMachineName, roleArn, definition });
       made = true;
     },
     async start(name, input = {}) {
@@ -137,16 +110,3 @@ export async function startFleetAccount(own: Own, times: Times): Promise<FleetAc
 const Data = z.looseObject({
   sns: z.looseObject({ Topic: z.array(z.looseObject({ sent_notifications: z.array(z.unknown()) })) }).optional(),
 });
-
-/**
- * What CloudFormation's Fn::Sub does. moto's grammar knows percentages with a decimal point only; it tolerates all failures
- * whatever it reads there.
- */
-function filledIn(values: Readonly<Record<string, string>>, times: Times): string {
-  const text = runDefinitionString(times).replace('"ToleratedFailurePercentage":100', '$&.0');
-  return text.replace(/\$\{(\w+)\}/g, (_, name: string) => {
-    const value = values[name];
-    if (value === undefined) throw new Error(`the definition has a \${${name}} that nothing is put in for`);
-    return value;
-  });
-}

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { describeWith } from '../tools.ts';
 import { bucket, coordinationTable, type FleetAccount, startFleetAccount } from './account.ts';
+import { definition } from './definition.ts';
 import { ecsStandIn, type Refusal, type TaskRequest } from './ecs.ts';
 
 type Report =
   { readonly output: unknown } | { readonly error: string; readonly cause?: string } | 'silent' | NonNullable<Refusal>;
 
+const times = { heartbeat: 5, retry: 1 };
 const shards = [0, 1, 2].map((index) => ({ shard: `s3://${bucket}/runs/r/shards/000${index}.json`, index }));
 const planned = {
   location: `s3://${bucket}/runs/r`,
@@ -33,14 +35,14 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
       setTimeout(() => void tell(task.environment['TASK_TOKEN'] ?? '', report), 50);
       return undefined;
     });
-    account = await startFleetAccount(own, { heartbeat: 5, retry: 1 });
+    account = await startFleetAccount(own);
     await account.s3.putObject({ Bucket: bucket, Key: planned.key, Body: JSON.stringify(shards) });
     await account.s3.putObject({ Bucket: bucket, Key: 'runs/r/failed.json', Body: JSON.stringify([shards[1]]) });
   });
   beforeEach(async () => {
     asked = [];
     answer = reports({});
-    await account.define({ PlanCommand: '["ecr","--src-region",""]' });
+    await account.define(definition({ PlanCommand: '["ecr","--src-region",""]' }, times));
   });
   afterAll(() => account.close());
 
@@ -80,14 +82,14 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
 
   it('waits for capacity, which costs no try', async () => {
     const refusal = { error: 'ThrottlingException', message: 'Rate exceeded' };
-    await account.define({ Retries: '0' });
+    await account.define(definition({ Retries: '0' }, times));
     answer = reports({ plan: once(refusal) });
     expect((await run()).status).toBe('SUCCEEDED');
     expect(kinds().filter((kind) => kind === 'plan')).toHaveLength(2);
   });
 
   it('repeats neither images that failed nor a wrong configuration; the other shards go on, and a mail tells', async () => {
-    await account.define({ Retries: '1' });
+    await account.define(definition({ Retries: '1' }, times));
     answer = reports({
       '0000': () => ({ error: 'ImagesFailed' }),
       '0001': () => ({ error: 'Configuration' }),
@@ -141,7 +143,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
   });
 
   it('ends the job when all images are there, and only then', async () => {
-    await account.define({ FinishCommand: '["eks","--lock","l.json","--publish"]' });
+    await account.define(definition({ FinishCommand: '["eks","--lock","l.json","--publish"]' }, times));
     expect((await run()).status).toBe('SUCCEEDED');
     expect(asked.at(-1)).toMatchObject({ kind: 'finish', command: ['eks', '--lock', 'l.json', '--publish'] });
     asked = [];
