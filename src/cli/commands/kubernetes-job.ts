@@ -1,5 +1,5 @@
-import { type JobsApi, openJobsApi, serviceAccountFolder } from '../../fleet/kubernetes-api.ts';
-import { type JobEnd, progressOf, type Submission, submitJob, waitForJob } from '../../fleet/kubernetes-job.ts';
+import { type JobObject, type JobsApi, openJobsApi, serviceAccountFolder } from '../../fleet/kubernetes-api.ts';
+import { progressOf, type Submission, submitJob, waitForJob } from '../../fleet/kubernetes-job.ts';
 import { type Owner, readJobTemplate } from '../../fleet/kubernetes-template.ts';
 import { readData } from '../../fleet/run-folder.ts';
 import { ShardList } from '../../fleet/shard.ts';
@@ -49,8 +49,7 @@ async function copied(session: Session, options: KubernetesJobOptions): Promise<
     const submission = await submitJob(api, template, run, { signal, pauseMs });
     tellStart(session, api, name, submission, options);
     if (submission.kind === 'busy') return undefined;
-    if (submission.kind !== 'nothing')
-      tellEnd(session, name, await waitForJob(api, submission.job, { reporter: session.reporter, signal, pauseMs }));
+    if (submission.kind !== 'nothing') await ended(session, api, submission.job, pauseMs);
     return submission.location;
   } finally {
     await api.close();
@@ -102,10 +101,18 @@ function cluster({ env }: Session, { serviceAccount }: KubernetesJobOptions) {
   });
 }
 
-/** The summary tells shard by shard what is missing. */
-function tellEnd(session: Session, name: string, end: JobEnd): void {
-  if (end.kind === 'failed') say(session, `the Job ${name} has failed: ${end.reason}`, 'warning');
-  if (end.kind === 'gone') say(session, `the Job ${name} was deleted before its end`, 'warning');
+/** Waits for the Job's end. How it ended, the summary tells shard by shard. */
+async function ended(session: Session, api: JobsApi, job: JobObject, pauseMs: number): Promise<void> {
+  const { reporter, admission: signal } = session;
+  const { name } = job.metadata;
+  try {
+    const end = await waitForJob(api, job, { reporter, signal, pauseMs });
+    if (end.kind === 'failed') say(session, `the Job ${name} has failed: ${end.reason}`, 'warning');
+    if (end.kind === 'gone') say(session, `the Job ${name} was deleted before its end`, 'warning');
+  } catch (error) {
+    say(session, `nobody waits for the Job ${name} any more; it goes on by itself`, 'warning');
+    throw error;
+  }
 }
 
 function say({ reporter }: Session, message: string, level: 'info' | 'warning' = 'info'): void {
