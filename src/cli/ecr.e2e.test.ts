@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -16,6 +16,7 @@ import { describeWith } from '../../test/tools.ts';
 import { createAws } from '../aws/clients.ts';
 import { directNetwork } from '../model/network.ts';
 import { SecretMask } from '../model/secrets.ts';
+import { parseLock } from '../publish/lock.ts';
 import { ImageStatus } from '../status/status.ts';
 import { buildImage, withReferrer } from '../testing/image-builder.ts';
 import type { RegistryServer } from '../testing/registry-server.ts';
@@ -267,6 +268,50 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     const late = all.filter(({ target }) => target.includes('team/late'));
     expect(late.map(({ state }) => state)).toEqual(['copied', 'unchanged']);
     expect(world.destination.tags('team/late')).toEqual(['1', '2']);
+  });
+
+  it('leaves a lock on request, and replicates exactly what it says', async () => {
+    const to = ['--dest-prefix', 'locked'];
+    const kept = join(world.folder, 'kept.lock.json');
+    const lockOf = (): Promise<string> => readFile(join(out, 'replication.lock.json'), 'utf8');
+    succeeded(await ecr(...to, '--write-lock'));
+    const text = await lockOf();
+    await writeFile(kept, text);
+    const lock = parseLock(text, kept);
+    expect(lock).toMatchObject({ job: 'ecr', target: `${destinationHost}/` });
+    const digestOf = (): unknown => world.destination.manifest('locked/team/app', 'latest')?.descriptor.digest;
+    const before = digestOf();
+    const app = lock.images.find(({ source }) => source === `${sourceHost}/team/app:latest`);
+    expect(app).toMatchObject({ digest: before, targets: [`${destinationHost}/locked/team/app:latest`] });
+    expect(lock.images.find(({ source }) => source === `${sourceHost}/team/app:1.0`)?.referrers).not.toEqual([]);
+    succeeded(await ecr(...to, '--write-lock'));
+    expect(await lockOf()).toBe(text);
+
+    await world.source.putImage('team/app', 'latest', buildImage({ name: 'app-after-the-lock' }));
+    succeeded(await ecr(...to));
+    expect(digestOf()).not.toBe(before);
+    world.source.reset();
+    succeeded(await ecr('--lock', kept));
+    expect(digestOf()).toBe(before);
+    // By digest, whatever tags name; and nothing is listed.
+    expect(world.source.requests.of(({ reference, class: kind }) => kind === 'manifest-get' && reference === 'latest')).toEqual([]); // prettier-ignore
+    expect(world.source.requests.count(({ action }) => action === 'ListImages')).toBe(0);
+    expect(await statuses('--state', 'failed')).toEqual([]);
+    expect((await statuses()).find(({ target }) => target.endsWith('/locked/team/app:latest'))?.digest).toBe(before);
+    expect(await world.destination.damage()).toEqual([]);
+
+    for (const [args, message] of [
+      [['--lock', kept, ...to, '--prune'], 'leave out --dest-prefix, --prune, or --lock'],
+      [['--lock', join(out, 'run.json')], 'it is no lock'],
+    ] as const) {
+      const refused = await ecr(...args);
+      expect(refused.status).toBe(2);
+      expect(refused.stdout).toContain(message);
+    }
+    await writeFile(kept, text.replaceAll(sourceHost, sourceHost.replace('eu-west-1', 'eu-west-3')));
+    const elsewhere = await ecr('--lock', kept);
+    expect(elsewhere.status).toBe(2);
+    expect(elsewhere.stdout).toContain('pass --src-region and --src-account of the registry that the lock was written');
   });
 
   it('assumes a role for a side', async () => {

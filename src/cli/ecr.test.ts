@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -88,6 +88,26 @@ describe('ecr, from registries that are not ECR', () => {
     const done = await run(...list, '--target', layout);
     expect(done.status, done.stdout).toBe(0);
     expect(await readFile(join(folder, 'bundle/index.json'), 'utf8')).toContain('team/app:1');
+  });
+
+  it('replicates a lock of listed images, with the login of a parameter, and to a layout', async () => {
+    const list = ['--source-type', 'Private', '--src-credential', 'vault-login'];
+    const to = ['--dest-region', 'us-east-1'];
+    const first = await run(...list, '--src-image-list', `${vault.host}/team/gateway:1`, ...to, '--dest-prefix', 'kept', '--write-lock'); // prettier-ignore
+    expect(first.status, first.stdout).toBe(0);
+    const lock = join(folder, 'kept.lock.json');
+    await rename(join(folder, 'replication.lock.json'), lock);
+    expect(await readFile(lock, 'utf8')).not.toContain(login.password);
+    await vault.putImage('team/gateway', '1', buildImage({ name: 'gateway that moved' }));
+    const args = ['ecr', '--out', folder, ...list, '--lock', lock];
+    const again = await runProgram([...args, ...to], env);
+    expect(again.status, again.stdout).toBe(0);
+    const bundle = await runProgram([...args, '--target', `oci-layout:${join(folder, 'locked')}`], env);
+    expect(bundle.status, bundle.stdout).toBe(0);
+    const digest = ecr.manifest(`kept/${named(vault, 'team/gateway')}`, '1')?.descriptor.digest ?? 'none';
+    expect(digest).toBe(buildImage({ name: 'gateway' }).digest);
+    expect(await readFile(join(folder, 'locked/index.json'), 'utf8')).toContain(digest);
+    await vault.putImage('team/gateway', '1', buildImage({ name: 'gateway' }));
   });
 
   it('counts with --plan what would be read, and what Docker Hub would count', async () => {

@@ -51,6 +51,8 @@ export function declareEcr(command: Command, run: (options: EcrOptions) => Promi
     .option('--create-table', 'create the DynamoDB table when there is none')
     .option('--alarm-email <address>', 'who gets a message when something failed; the subscription must be confirmed')
     .option('--alarm-topic <arn>', 'SNS topic that gets a message when something failed')
+    .option('--lock <file>', 'replicate exactly what this lock says, by digest, instead of comparing or a list')
+    .option('--write-lock', 'leave replication.lock.json: every image that was chosen, by digest')
     .option('--plan', 'say what would be copied, with bytes and requests; copy nothing')
     .action(run);
 }

@@ -5,6 +5,7 @@ import { checkPrefix } from '../../sources/ecr/target-repository.ts';
 import { parseStatusLocation, type StatusLocation } from '../../status/status-location.ts';
 import { splitList } from '../environment.ts';
 import { refuseLayout } from '../fleet/layout.ts';
+import { refuseBesideLock } from '../locked-run.ts';
 import type { ShardArguments } from '../fleet/options.ts';
 
 /** The command line as it was written. */
@@ -35,6 +36,8 @@ export interface EcrOptions extends Omit<ShardArguments, 'concurrency' | 'insecu
   readonly createTable?: boolean;
   readonly alarmEmail?: string;
   readonly alarmTopic?: string;
+  readonly lock?: string;
+  readonly writeLock?: boolean;
   readonly plan?: boolean;
 }
 
@@ -78,6 +81,10 @@ export interface EcrSettings {
   readonly store: StatusLocation;
   readonly createTable: boolean;
   readonly alarm: { readonly email: string | undefined; readonly topic: string | undefined };
+  /** File of the lock that is replicated instead of what a comparison finds. */
+  readonly lock: string | undefined;
+  /** Leave a lock of everything that was chosen. */
+  readonly writeLock: boolean;
   readonly plan: boolean;
   /** Set when workers copy, and this run plans for them. */
   readonly sharding: (ShardArguments & { readonly out: string }) | undefined;
@@ -106,7 +113,9 @@ export function ecrSettings(options: EcrOptions): EcrSettings {
   const list = attempt(() => oneOf('--src-list', lists, options.srcList), 'ALL');
   const settings: EcrSettings = {
     source: attempt(() => sourceOf(type, options), { type: 'Public' }),
-    chosen: attempt(() => chosenOf(type, list, options), { kind: 'all' }),
+    chosen: attempt(() => (options.lock === undefined ? chosenOf(type, list, options) : { kind: 'all' }), {
+      kind: 'all',
+    }),
     destination: attempt(() => destinationOf(options), { layout: '' }),
     prefix: options.destPrefix ?? '',
     once: options.once === true,
@@ -124,6 +133,8 @@ export function ecrSettings(options: EcrOptions): EcrSettings {
     }),
     createTable: options.createTable === true,
     alarm: attempt(() => alarmOf(options), { email: undefined, topic: undefined }),
+    lock: options.lock,
+    writeLock: options.writeLock === true,
     plan: options.plan === true,
     sharding: options.shards === undefined ? undefined : options,
     out: options.out,
@@ -142,6 +153,9 @@ export function ecrSettings(options: EcrOptions): EcrSettings {
     );
   if (settings.sharding !== undefined && 'layout' in settings.destination && options.target !== undefined)
     attempt(() => refuseLayout(options.target), undefined);
+  if (options.lock !== undefined) attempt(() => refuseBesideLock(besideLock(options)), undefined);
+  if (options.writeLock === true && options.shards !== undefined)
+    problems.push(usage('--write-lock does not go with --shards', 'leave a lock by a run without --shards'));
   if (problems.length > 0) throw new ReplicationErrors(problems);
   return settings;
 }
@@ -226,6 +240,22 @@ function ignoredOptions(type: string, list: string, options: EcrOptions): readon
     ...lists.map((name) => `${name} is ignored: --src-list is ALL`),
     ...[...registry, ...credential].map((name) => `${name} is ignored: --source-type is ${type}`),
   ];
+}
+
+/** Options whose part a lock plays, as far as they are given. */
+function besideLock(options: EcrOptions): readonly string[] {
+  const given: Readonly<Record<string, unknown>> = {
+    '--src-image-list': options.srcImageList,
+    '--src-image-parameter': options.srcImageParameter,
+    '--dest-prefix': options.destPrefix,
+    '--platforms': options.platforms,
+    '--once': options.once,
+    '--prune': options.prune,
+    '--with-settings': options.withSettings,
+    '--write-lock': options.writeLock,
+    '--shards': options.shards,
+  };
+  return Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]));
 }
 
 function oneOf<T extends string>(name: string, words: readonly T[], given: string | undefined): T {
