@@ -132,6 +132,10 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
   'npx image-replication ecr --help': { says: /--dest-region[\s\S]*Example:/ },
   'npx image-replication status --help': { says: /--store[\s\S]*Example:/ },
   'npx image-replication chart --help': { says: /--code-collections[\s\S]*Example:/ },
+  'npx image-replication worker --help': { says: /--shard[\s\S]*Example:/ },
+  'npx image-replication summary --help': { says: /--shards[\s\S]*Example:/ },
+  'npx image-replication runs --help': { says: /--redrive[\s\S]*Example:/ },
+  'npx image-replication kubernetes-job --help': { says: /--template[\s\S]*Example:/ },
   'npx image-replication mirror --help': { says: /--config[\s\S]*Example:/ },
 
   // Without -u: it would mend the very file that the test is about.
