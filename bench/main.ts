@@ -47,6 +47,10 @@ export async function main(argv: readonly string[], streams: BenchStreams, inter
       const { shards } = await import('./shards/main.ts');
       return await shards(argv.slice(3), streams, interrupt);
     }
+    if (argv[2] === 'fleet') {
+      const { fleet } = await import('./fleet/main.ts');
+      return await fleet(argv.slice(3), streams, interrupt);
+    }
     const command = program(streams).parse([...argv]);
     return await bench(command.opts<Options>(), streams, interrupt);
   } catch (error) {
