@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { discover, type DiscoveryMemo } from './discover.ts';
 
@@ -310,5 +311,82 @@ spec:
       'text a/side:1 @ metadata.annotations.side.example/image',
       'text quay.io/a/default:1 @ spec.versions.0.schema.openAPIV3Schema.properties.image.default',
     ]);
+  });
+
+  it('finds parts under names of their own, and images in blocks', () => {
+    const rendered = `---
+# Source: op/templates/k.yaml
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: k}
+spec:
+  nodeSelector: "kubernetes.io/os:linux"
+  images:
+    - name: app
+      newName: ghcr.io/a/app
+      newTag: v2
+---
+# Source: op/templates/p.yaml
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  containers:
+    - name: a
+      image: >-
+        nginx
+`;
+    expect(found(rendered)).toEqual([
+      'field ghcr.io/a/app:v2 @ spec.images.0',
+      'typed nginx @ spec.containers.0.image',
+    ]);
+  });
+});
+
+describe('data that is not read for images', () => {
+  const document = 'sidecar:\n  image: quay.io/a/hidden:1\n';
+  const encoded = Buffer.from(document).toString('base64');
+  const release = Buffer.from(gzipSync(document).toString('base64')).toString('base64');
+  const unread = (rendered: string) =>
+    discover(rendered).unread.map(({ place, why }) => [why, place.object.kind, place.path.join('.'), place.line]);
+
+  it('is told of Secrets, without what they say', () => {
+    const rendered = `---
+# Source: op/templates/s.yaml
+apiVersion: v1
+kind: Secret
+metadata: {name: s}
+data:
+  config: ${encoded}
+  password: ${Buffer.from('correct horse battery').toString('base64')}
+stringData:
+  plain.yaml: "image: quay.io/a/hidden:1"
+  auths.json: '{"auths": {"https://index.docker.io/v1/": {"auth": "eA=="}}}'
+`;
+    expect(unread(rendered)).toEqual([
+      ['secret', 'Secret', 'data.config', 5],
+      ['secret', 'Secret', 'stringData.plain.yaml', 8],
+    ]);
+    expect(JSON.stringify(discover(rendered))).not.toContain('hidden');
+  });
+
+  it('is told of encoded and compressed data in ConfigMaps', () => {
+    const rendered = `---
+# Source: op/templates/c.yaml
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: c}
+data:
+  release: ${release}
+  key: ${Buffer.from('nothing but text, and a lot of it').toString('base64')}
+binaryData:
+  config: ${encoded}
+  broken: H4sIAAAAAAAAA0vLzwcAIWVzjAMAAAA=
+`;
+    expect(unread(rendered)).toEqual([
+      ['encoded', 'ConfigMap', 'data.release', 5],
+      ['encoded', 'ConfigMap', 'binaryData.config', 8],
+    ]);
+    expect(found(rendered)).toEqual([]);
   });
 });

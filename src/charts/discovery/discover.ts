@@ -1,6 +1,7 @@
 import { splitRender } from '../render/split.ts';
 import type { FoundReference } from './found.ts';
 import { readManifests, type PartFindings } from './manifests.ts';
+import type { UnreadData } from './unread.ts';
 
 /** A document that could not be read, or only in part. */
 export interface BrokenDocument {
@@ -22,6 +23,8 @@ export interface Discovery {
   readonly references: readonly FoundReference[];
   /** Images that are replaced before a container starts (istio's `auto`), and texts that no runtime could pull. */
   readonly notImages: readonly NotAnImage[];
+  /** Secrets, and encoded data, that seem to name images. */
+  readonly unread: readonly UnreadData[];
   readonly broken: readonly BrokenDocument[];
   /** Objects in the render, and those of them that run containers. A render without any is worth a word to the user. */
   readonly objects: number;
@@ -40,6 +43,7 @@ export type DiscoveryMemo = Map<string, PartFindings>;
 export function discover(rendered: string, memo: DiscoveryMemo = new Map()): Discovery {
   const references: FoundReference[] = [];
   const notImages: NotAnImage[] = [];
+  const unread: UnreadData[] = [];
   const broken: BrokenDocument[] = [];
   const secrets = new Set<string>();
   let objects = 0;
@@ -53,6 +57,7 @@ export function discover(rendered: string, memo: DiscoveryMemo = new Map()): Dis
     });
     references.push(...findings.references.map(placed));
     notImages.push(...findings.notImages.map(placed));
+    unread.push(...findings.unread.map(placed));
     broken.push(...findings.broken.map(({ line, message }) => ({ template, line: line + firstLine - 1, message })));
     for (const secret of findings.secrets) secrets.add(secret);
     objects += findings.objects;
@@ -60,7 +65,8 @@ export function discover(rendered: string, memo: DiscoveryMemo = new Map()): Dis
   }
   const leaks = references.filter(({ text }) => holdsSecret(text, secrets));
   for (const { place } of leaks) notImages.push({ place, why: 'holds-a-secret', text: undefined });
-  return { references: references.filter((each) => !leaks.includes(each)), notImages, broken, objects, workloads };
+  const rest = references.filter((each) => !leaks.includes(each));
+  return { references: rest, notImages, unread, broken, objects, workloads };
 }
 
 /** A template may write a password into an image by mistake: then the text goes nowhere. */

@@ -31,6 +31,9 @@ const hostAndPort = /^(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|[a-z0-9-]+):\d{1,5}$/
 const fileName =
   /\.(?:c|cc|cpp|crt|css|go|h|html?|ini|java|jpe?g|js|json|key|lock|log|md|pem|php|png|proto|py|rb|rs|sh|sock|sql|svg|toml|ts|txt|xml|ya?ml)$/;
 
+/** `kubernetes.io/os:linux`, `node.kubernetes.io/instance-type:m5`: labels that the project keeps for itself; no registry. */
+const labelDomain = /(?:^|\.)kubernetes\.io$/;
+
 /** `node.kubernetes.io/not-ready:NoSchedule` is a taint (https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/). */
 const noTag = /^(?:NoSchedule|NoExecute|PreferNoSchedule|true|false|null|undefined)$/;
 
@@ -70,6 +73,7 @@ function isLikely(text: string, knownImage: boolean): boolean {
   if (reference === undefined) return false;
   const { registry, repository, tag, digest } = reference;
   if (fileName.test(repository) || (tag !== undefined && noTag.test(tag))) return false;
+  if (registry !== undefined && labelDomain.test(registry)) return false;
   if (digest !== undefined) return registry === undefined || isHost(registry);
   if (registry !== undefined && domain.test(registry)) return tag !== undefined || knownImage;
   if (!knownImage) return false;

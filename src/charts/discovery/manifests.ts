@@ -1,6 +1,7 @@
 import type { FoundReference } from './found.ts';
 import { maySayImage } from './grammar.ts';
 import type { BrokenDocument, NotAnImage } from './discover.ts';
+import { maybeEncoded, type UnreadData, unreadData } from './unread.ts';
 import { collectImages, type ObjectIdentity } from './walk.ts';
 import { at, parseTrees, textAt, type Tree } from './yaml-tree.ts';
 
@@ -8,6 +9,7 @@ import { at, parseTrees, textAt, type Tree } from './yaml-tree.ts';
 export interface PartFindings {
   readonly references: readonly FoundReference[];
   readonly notImages: readonly NotAnImage[];
+  readonly unread: readonly UnreadData[];
   readonly broken: readonly Omit<BrokenDocument, 'template'>[];
   /** Values of Secrets in it: never shown, only compared with. */
   readonly secrets: readonly string[];
@@ -24,10 +26,11 @@ export function readManifests(text: string): PartFindings {
   const definition = kind === 'CustomResourceDefinition';
   const skip = definition
     ? !definitionDefault.test(text)
-    : !maySayImage(text) && !/\bkind["']?:\s*["']?Secret\b/.test(text);
-  if (skip) return { references: [], notImages: [], broken: [], secrets: [], objects: 1, workloads: 0 };
+    : !maySayImage(text) && !/\bkind["']?:\s*["']?Secret\b/.test(text) && !maybeEncoded(text);
+  if (skip) return { references: [], notImages: [], unread: [], broken: [], secrets: [], objects: 1, workloads: 0 };
   const references: FoundReference[] = [];
   const notImages: NotAnImage[] = [];
+  const unread: UnreadData[] = [];
   const broken: Omit<BrokenDocument, 'template'>[] = [];
   const secrets: string[] = [];
   let objects = 0;
@@ -37,13 +40,15 @@ export function readManifests(text: string): PartFindings {
     for (const object of tree === undefined ? [] : objectsOf(tree, 0)) {
       objects += 1;
       secrets.push(...secretValues(object));
-      const found = collectImages(object, identityOf(object));
+      const identity = identityOf(object);
+      unread.push(...unreadData(object, identity));
+      const found = collectImages(object, identity);
       references.push(...found.references);
       notImages.push(...found.notImages);
       if (found.runsContainers) workloads += 1;
     }
   }
-  return { references, notImages, broken, secrets, objects, workloads };
+  return { references, notImages, unread, broken, secrets, objects, workloads };
 }
 
 /** Objects of a document: `kind: List` (and `ConfigMapList`, …) stands for its items, as kubectl takes it. */

@@ -21,6 +21,8 @@ export async function warningsOf(
       warnings.add(`${template}:${line} could not be read for references: ${message}`);
     for (const { place, why } of discovery.notImages)
       if (why !== 'placeholder') warnings.add(`${placeText(placeOf(place))} is no image reference${secretNote(why)}`);
+    for (const { place, why } of discovery.unread)
+      warnings.add(`${placeText(placeOf(place))} seems to name an image: ${unreadNotes[why]}`);
     for (const line of said) if (line.startsWith('values.schema.json')) warnings.add(line);
   }
   for (const warning of await shortened(request, uses)) warnings.add(warning);
@@ -43,6 +45,11 @@ async function shortened({ archive, chart }: IsolationRequest, uses: readonly Us
         `${template} renders nothing, as ${values.join(', ')} ${values.length === 1 ? 'is' : 'are'} not set`,
     );
 }
+
+const unreadNotes = {
+  secret: 'what Secrets hold is not read, so whatever it names is neither copied nor re-pointed nor part of the proof',
+  encoded: 'it is encoded data, so whatever it names is neither copied nor re-pointed nor part of the proof',
+} as const;
 
 function secretNote(why: string): string {
   return why === 'holds-a-secret' ? ': it holds a secret' : '';
