@@ -63,6 +63,8 @@ const listedReason =
   'reading only; which repositories, of whose account, stands in the list, and their policies decide';
 const destinationReason = 'repositories are made as they are needed, all beginning with the prefix';
 
+const reading = ['ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'];
+
 const taskToken: Grant = {
   Sid: 'TaskToken',
   Action: ['states:SendTaskFailure', 'states:SendTaskHeartbeat', 'states:SendTaskSuccess'],
@@ -82,6 +84,10 @@ function registries(stack: Stack, { plan, worker }: TaskRoles): void {
     Account: destination.account(),
     Prefix: destination.prefix(),
   });
+  const everywhere = arn('ecr:${Region}:${Account}:repository/*', {
+    Region: destination.region(),
+    Account: destination.account(),
+  });
   const listed = { Sid: 'ListedSources', Resource: arn('ecr:*:*:repository/*'), wildcard: listedReason };
   policy(
     stack,
@@ -94,38 +100,43 @@ function registries(stack: Stack, { plan, worker }: TaskRoles): void {
     stack,
     'WorkerSourcePolicy',
     [worker],
-    [{ ...sourceRepositories, Action: ['ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'] }],
+    [{ ...sourceRepositories, Action: [...reading, 'ecr:ListImages'] }],
     'ReadsOwnEcr',
   );
-  policy(
-    stack,
-    'PlanListedPolicy',
-    [plan],
-    [{ ...listed, Action: ['ecr:BatchGetImage', 'ecr:ListImages'] }],
-    'ReadsListedEcr',
-  );
+  policy(stack, 'PlanListedPolicy', [plan], [{ ...listed, Action: ['ecr:BatchGetImage'] }], 'ReadsListedEcr');
   policy(
     stack,
     'WorkerListedPolicy',
     [worker],
-    [{ ...listed, Action: ['ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'] }],
+    [{ ...listed, Action: [...reading, 'ecr:ListImages'] }],
     'ReadsListedEcr',
   );
+  const destinationRepositories = { Sid: 'Destination', Resource: destinationArn, wildcard: destinationReason };
   policy(
     stack,
     'PlanDestinationPolicy',
     [plan],
+    [{ ...destinationRepositories, Action: ['ecr:BatchGetImage'] }],
+    'LooksIntoOwnEcr',
+  );
+  policy(
+    stack,
+    'PlanComparisonPolicy',
+    [plan],
     [
-      {
-        Sid: 'Destination',
-        Action: ['ecr:BatchGetImage', 'ecr:DescribeRepositories', 'ecr:ListImages'],
-        Resource: destinationArn,
-        wildcard: destinationReason,
-      },
+      everyRepository(everywhere),
+      { ...destinationRepositories, Sid: 'Comparison', Action: ['ecr:ListImages', 'ecr:ListTagsForResource'] },
     ],
+    'ComparesOwnEcr',
+  );
+  policy(
+    stack,
+    'WorkerDestinationPolicy',
+    [worker],
+    [everyRepository(everywhere), pushGrant(destinationArn)],
     'WritesOwnEcr',
   );
-  policy(stack, 'WorkerDestinationPolicy', [worker], [pushGrant(destinationArn)], 'WritesOwnEcr');
+  policy(stack, 'WorkerTagPolicy', [worker], [tagGrant(destinationArn)], 'TagsOwnEcr');
 }
 
 const registryToken: Grant = {
@@ -135,6 +146,15 @@ const registryToken: Grant = {
   wildcard: "the actions take no resource: the token is the caller's, the setting the registry's",
 };
 
+function everyRepository(Resource: string): Grant {
+  return {
+    Sid: 'ListRepositories',
+    Action: ['ecr:DescribeRepositories'],
+    Resource,
+    wildcard: 'listing what there is: ECR cannot filter by prefix',
+  };
+}
+
 function pushGrant(Resource: string): Grant {
   return {
     Sid: 'Destination',
@@ -143,18 +163,20 @@ function pushGrant(Resource: string): Grant {
       'ecr:BatchGetImage',
       'ecr:CompleteLayerUpload',
       'ecr:CreateRepository',
-      'ecr:DescribeRepositories',
       'ecr:GetDownloadUrlForLayer',
       'ecr:InitiateLayerUpload',
       'ecr:ListImages',
-      'ecr:ListTagsForResource',
       'ecr:PutImage',
-      'ecr:TagResource',
       'ecr:UploadLayerPart',
     ],
     Resource,
     wildcard: destinationReason,
   };
+}
+
+/** Jobs whose repositories say where they come from, or whose they are. */
+function tagGrant(Resource: string): Grant {
+  return { Sid: 'Tags', Action: ['ecr:ListTagsForResource', 'ecr:TagResource'], Resource, wildcard: destinationReason };
 }
 
 /** Credentials of other accounts: exactly the parameters and roles that the stack's parameters name. */
@@ -252,7 +274,16 @@ function finishing(stack: Stack, finish: CfnRole): void {
     stack,
     'FinishPolicy',
     [finish],
-    [taskToken, registryToken, pushGrant(repositories), listed, bucket, result],
+    [
+      taskToken,
+      registryToken,
+      everyRepository(arn('ecr:${AWS::Region}:${AWS::AccountId}:repository/*')),
+      pushGrant(repositories),
+      tagGrant(repositories),
+      listed,
+      bucket,
+      result,
+    ],
     'JobIsEks',
   );
   policy(stack, 'LockPolicy', [finish], [input()], 'HasLock');
