@@ -126,6 +126,16 @@ describe('a run by a Job of Kubernetes', () => {
     expect(stdout + stderr + (await readFile(file('out/run.json'), 'utf8'))).not.toContain('secret-token-of-the-pod');
   });
 
+  it('shows no token where the server repeats it', async () => {
+    const body = JSON.stringify({ message: 'admission webhook denied Bearer secret-token-of-the-pod' });
+    cluster.faults.add({ action: 'POST', fault: { kind: 'status', status: 403, body } });
+    const { status, stdout, stderr } = await submit();
+    expect(status).toBe(1);
+    expect(stdout).toContain('admission webhook denied');
+    expect(stdout).toContain('an admission rule of the cluster refuses it');
+    expect(stdout + stderr + (await readFile(file('out/run.json'), 'utf8'))).not.toContain('secret-token-of-the-pod');
+  });
+
   it('starts nothing for a plan without shards', async () => {
     await writeFile(file('list.txt'), '# none\n');
     await writeFile(join(location, 'shards.json'), '[]');

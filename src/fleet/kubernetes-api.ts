@@ -60,6 +60,8 @@ export interface ClusterSettings {
   /** Folder with `token`, `ca.crt` and `namespace`, as Kubernetes mounts it. */
   readonly folder: string;
   readonly signal: AbortSignal;
+  /** Told each token before it is used. */
+  readonly secret?: (token: string) => void;
   /** Milliseconds before the first repetition; doubled each time. */
   readonly pauseMs?: number;
 }
@@ -86,6 +88,7 @@ export async function openJobsApi(settings: ClusterSettings): Promise<JobsApi> {
   const ask = async (method: 'GET' | 'POST' | 'DELETE', url: string, body?: unknown): Promise<ApiAnswer> => {
     // Kubernetes puts a new token there before the old one ends.
     const token = await mounted(folder, 'token');
+    settings.secret?.(token);
     try {
       const answer = await request(url, {
         method,

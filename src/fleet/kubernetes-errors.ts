@@ -38,6 +38,9 @@ function meaning(
     return ['unauthorized', "the pod's token has ended or is for another cluster: let the chart's pod be made anew"];
   if (status === 403 && /exceeded quota/.test(told))
     return ['denied', `the namespace's ResourceQuota leaves no room: raise it, or remove Jobs from ${namespace}`];
+  // The words of https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/responsewriters/errors.go
+  if (status === 403 && !/cannot \w+ resource/.test(told))
+    return ['denied', "an admission rule of the cluster refuses it: change the chart's values, or the rule"];
   if (status === 403)
     return [
       'denied',

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import type { RunEvent } from '../report/events.ts';
 import { type CertificateAuthority, createAuthority } from '../testing/certificates.ts';
@@ -372,5 +372,3 @@ describe("the chart's template", () => {
     });
   });
 });
-
-afterAll(() => expect(opened).toEqual([]));

@@ -43,7 +43,7 @@ async function copied(session: Session, options: KubernetesJobOptions): Promise<
   const run = { location: options.shards, shards: await shardsIn(session, options.shards), owner: options.owner };
   // Whoever is told to stop stops waiting at once.
   const signal = session.admission;
-  const api = await openJobsApi({ ...cluster(session, options), signal });
+  const api = await openJobsApi({ ...cluster(session, options), signal, secret: (token) => session.mask.add(token) });
   try {
     const pauseMs = options.interval * 1000;
     const submission = await submitJob(api, template, run, { signal, pauseMs });
