@@ -84,8 +84,8 @@ function mirroredImages(tracking: Tracking, sections: readonly MirrorSection[], 
 
 /** The mirror job from a lock: exactly its images, by digest, once. The database is left alone: what is due stays due. */
 export async function runLockedMirror(session: Session, command: MirrorCommand, path: string): Promise<JobResult> {
-  const { config, platforms, writeLock: write } = command;
-  const options = { '--config': config, '--platforms': platforms, '--write-lock': write };
+  const { config, platforms, shards, writeLock: write } = command;
+  const options = { '--config': config, '--platforms': platforms, '--shards': shards, '--write-lock': write };
   refuseBesideLock(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name])));
   const settings = mirrorSettings(command, session.env);
   const written = await readLock(path);

@@ -235,6 +235,9 @@ tools: {image: tools, registry: '${hub.host}'}
     const served = await mirror(['--write-lock']);
     expectStatus(served, 2);
     expect(served.stderr).toContain('--write-lock goes with --once');
+    const spread = await locked('--shards', join(folder, 'shards'));
+    expectStatus(spread, 2);
+    expect(spread.stdout).toContain('leave out --shards, or --lock');
   });
 
   it('leaves the same lock when nothing was due, and of a layout', async () => {

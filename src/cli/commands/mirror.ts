@@ -30,8 +30,10 @@ export interface MirrorCommand extends MirrorArguments, Omit<ShardArguments, 'co
 export async function runMirror(command: MirrorCommand, environment: Environment): Promise<0 | 1 | 2> {
   if (command.status === true) return showStatus(command, environment);
   const { lock } = command;
-  if (command.writeLock === true && command.once !== true)
-    return tellErrors(new ReplicationError('usage', '--write-lock goes with --once alone', { remedy: 'pass --once, too' }), environment); // prettier-ignore
+  if (command.writeLock === true && (command.once !== true || command.shards !== undefined)) {
+    const remedy = 'pass --once, and leave out --shards';
+    return tellErrors(new ReplicationError('usage', '--write-lock goes with --once alone', { remedy }), environment);
+  }
   if (lock !== undefined)
     return runJob('mirror', command, (session) => runLockedMirror(session, command, lock), environment);
   if (command.shards !== undefined)
