@@ -87,4 +87,53 @@ describe('a run in shards', () => {
     expect((await run('summary', '--shards', location)).status).toBe(0);
     expect(await json('summary.json')).toMatchObject({ copied: names.length, unchanged: 0, failed: 0, attempts: 3 });
   });
+
+  it('is shown by `runs` while it goes on, and keeps what workers have begun with', async () => {
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    expect((await run('worker', '--shards', location, '--index', '1')).status).toBe(0);
+    const shown = await run('runs', '--shards', location);
+    expect(shown.status, shown.stdout).toBe(0);
+    expect(shown.stdout).toMatch(/6 images in 2 shards, 1 of them open/);
+    expect(shown.stdout).toMatch(/shard 0000: waiting/);
+    expect(shown.stdout).toMatch(/shard 0001: done, 3 copied/);
+    const again = await plan('--shard-count', '3');
+    expect(again.status).toBe(2);
+    expect(again.stdout).toContain('is the folder of a run that workers have begun with');
+    const unfinished = await run('summary', '--shards', location);
+    expect(unfinished.status).toBe(1);
+    expect(unfinished.stdout).toContain('no worker has brought this shard to an end');
+    expect(await json('summary.json')).toMatchObject({ copied: 3, failed: 3, withoutResult: [0] });
+  });
+
+  it('takes the number of its shard from Kubernetes, and says what is wrong with it', async () => {
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    const worker = (index: string) =>
+      runProgram(['worker', '--shards', location, '--out', file('out')], { ...env(), JOB_COMPLETION_INDEX: index });
+    expect((await worker('1')).status).toBe(0);
+    const beyond = await worker('2');
+    expect(beyond.status).toBe(2);
+    expect(beyond.stdout).toContain('there is no');
+    expect((await run('worker', '--shards', location)).status).toBe(2);
+    expect((await run('worker', '--shard', 'elsewhere.json')).status).toBe(2);
+  });
+
+  it('treats options without a value as not given', async () => {
+    const planned = await plan('--shard-count', '', '--budget', '', '--platforms', '', '--status-store=');
+    expect(planned.status, planned.stdout + planned.stderr).toBe(0);
+    expect(Shard.parse(await json('shards/0000.json')).budget).toBeUndefined();
+  });
+
+  it('keeps to what a run cannot be in shards for', async () => {
+    const layout = ['--list', file('list.txt'), '--target', `oci-layout:${file('bundle')}`];
+    for (const args of [
+      ['images', ...layout],
+      ['images', '--list', file('list.txt'), '--target', target.host, '--write-lock'],
+      ['images', '--list', file('list.txt'), '--target', target.host, '--budget', 'sqlite:a.db'],
+      ['mirror', '--config', file('list.txt')],
+      ['eks', '--eks-version', '1.34', '--project', 'a', '--deployment', 'b', '--module', 'c', '--region', 'eu-west-1'],
+    ]) {
+      const refused = await run(...args, '--shards', location);
+      expect(refused.status, refused.stdout + refused.stderr).toBe(2);
+    }
+  });
 });

@@ -218,6 +218,8 @@ export const ShardProgress = z.object({
   bytesWritten: Count,
   /** Where it runs: a host name, or the task's. */
   worker: z.string(),
+  /** Address of its log. */
+  log: z.string().optional(),
 });
 export type ShardProgress = Readonly<z.infer<typeof ShardProgress>>;
 

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Environment, runJob } from '../run.ts';
+import type { RunsOptions } from './runs.ts';
 import type { SummaryOptions } from './summary.ts';
 import type { WorkerOptions } from './worker.ts';
 
@@ -13,7 +14,7 @@ interface Common {
   readonly report?: string;
 }
 
-/** Declares `worker` and `summary`. @param ended takes the exit status */
+/** Declares `worker`, `summary` and `runs`. @param ended takes the exit status */
 export function declareFleet(
   job: (name: string, description: string, example: string) => Command,
   environment: Environment,
@@ -57,10 +58,32 @@ export function declareFleet(
       const { runSummary } = await import('./summary.ts');
       await start('summary', options, (session) => runSummary(session, options));
     });
+
+  job(
+    'runs',
+    'show runs with their progress and what failed, or run again what failed',
+    'npx image-replication runs --state-machine arn:aws:states:eu-west-1:123456789012:stateMachine:replication --watch',
+  )
+    .argument('[run]', 'name or ARN of an execution (default: all, newest first)')
+    .option('--state-machine <arn>', 'state machine that runs them (default: IMAGE_REPLICATION_STATE_MACHINE)')
+    .option('--shards <location>', 'folder of a run, instead: on Kubernetes, or on one machine')
+    .option('--redrive', 'start an execution that does the failed shards of this run again, without planning')
+    .option('--watch', 'show it anew until the run has ended')
+    .addOption(new Option('--every <seconds>', 'how often --watch looks').argParser(seconds).default(10))
+    .action(async (run: string | undefined, options: Common & Omit<RunsOptions, 'run'>) => {
+      const { runRuns } = await import('./runs.ts');
+      await start('runs', options, (session) => runRuns(session, { ...options, run }));
+    });
 }
 
 function index(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
   throw new InvalidArgumentError('expected a whole number from 0');
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError('expected a number above 0');
 }

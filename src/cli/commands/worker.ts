@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { parseShardAddress, readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import { type Attempt, resultOf } from '../../fleet/results.ts';
 import { Shard, ShardResult } from '../../fleet/shard.ts';
@@ -18,6 +17,7 @@ import { openPlaces } from '../fleet/places.ts';
 import { keepProgress } from '../fleet/progress.ts';
 import { ownRegion } from '../fleet/s3-client.ts';
 import type { TaskHook } from '../fleet/task.ts';
+import { workerPlace } from '../fleet/worker-place.ts';
 import { addTotals } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
 
@@ -49,7 +49,7 @@ export async function runWorker(
     insecureHosts.push(...(shard.insecureHosts ?? []));
     const name = `results/${shardName(index)}`;
     const before = await readData(folder, name, ShardResult, session.signal);
-    const progress = await keepProgress(session, folder, shard, hostname());
+    const progress = await keepProgress(session, folder, shard, await workerPlace(session.env));
     const startedAt = new Date().toISOString();
     const { replication, failures, error } = await attempt(session, shard, options);
     await progress.stop();

@@ -3,6 +3,7 @@ import { type Shard, ShardProgress } from '../../fleet/shard.ts';
 import { toReplicationError } from '../../model/errors.ts';
 import { jsonText } from '../../publish/files.ts';
 import type { Session } from '../session.ts';
+import type { WorkerPlace } from './worker-place.ts';
 
 export interface KeptProgress {
   /** Which attempt this is, from 1: those that were killed have left their progress, too. */
@@ -18,7 +19,7 @@ export async function keepProgress(
   session: Session,
   folder: RunFolder,
   { run, index, images }: Shard,
-  worker: string,
+  { worker, log }: WorkerPlace,
 ): Promise<KeptProgress> {
   const { counters, signal } = session;
   const name = `progress/${shardName(index)}`;
@@ -36,6 +37,7 @@ export async function keepProgress(
       done: counters.artifactsDone,
       bytesWritten: counters.writtenBytes,
       worker,
+      ...(log === undefined ? {} : { log }),
     };
     await folder.write(name, jsonText(now), signal);
   };

@@ -1,0 +1,91 @@
+import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
+import { Planning, type ShardItem, ShardList, ShardProgress, ShardResult } from '../../fleet/shard.ts';
+import { ReplicationError } from '../../model/errors.ts';
+import { counted, formatBytes, shortened } from '../../report/format.ts';
+
+/** A run as its folder shows it, while it goes on and afterwards. */
+export interface FolderState {
+  readonly location: string;
+  readonly planning: Planning;
+  readonly shards: readonly ShardState[];
+  /** Shards without a result. */
+  readonly open: number;
+}
+
+export interface ShardState {
+  readonly item: ShardItem;
+  readonly progress: ShardProgress | undefined;
+  readonly result: ShardResult | undefined;
+}
+
+/** Shards that are read at the same time. */
+const atOnce = 16;
+
+/** @throws ReplicationError `configuration` when there is no planned run */
+export async function folderState(folder: RunFolder, signal: AbortSignal): Promise<FolderState> {
+  const [planning, items, begun, ended] = await Promise.all([
+    readData(folder, 'planning.json', Planning, signal),
+    readData(folder, 'shards.json', ShardList, signal),
+    folder.list('progress', signal),
+    folder.list('results', signal),
+  ]);
+  if (planning === undefined || items === undefined)
+    throw new ReplicationError('configuration', `there is no planned run in ${folder.location}`, {
+      reference: folder.location,
+      remedy: 'correct the location; a job writes one with --shards',
+    });
+  const [progress, results] = [new Set(begun), new Set(ended)];
+  const shards: ShardState[] = [];
+  const read = async (item: ShardItem): Promise<ShardState> => {
+    const name = shardName(item.index);
+    return {
+      item,
+      progress: progress.has(name) ? await readData(folder, `progress/${name}`, ShardProgress, signal) : undefined,
+      result: results.has(name) ? await readData(folder, `results/${name}`, ShardResult, signal) : undefined,
+    };
+  };
+  for (let start = 0; start < items.length; start += atOnce)
+    shards.push(...(await Promise.all(items.slice(start, start + atOnce).map(read))));
+  return { location: folder.location, planning, shards, open: shards.filter(isOpen).length };
+}
+
+/** A later attempt that has begun makes the result of the one before an old one. */
+function isOpen({ progress, result }: ShardState): boolean {
+  return result === undefined || (progress !== undefined && progress.attempt > result.attempts);
+}
+
+/** Lines of shards and of failures that are shown. */
+const most = 100;
+
+export function stateLines({ location, planning, shards, open }: FolderState): readonly string[] {
+  const results = shards.flatMap(({ result }) => result ?? []);
+  const sum = (of: (result: ShardResult) => number): number => results.reduce((total, each) => total + of(each), 0);
+  const failures = [...planning.failures, ...results.flatMap((each) => each.failures)];
+  const head = [
+    `${location}: ${counted(planning.images, 'image')} in ${counted(shards.length, 'shard')}, ${open} of them open`,
+    `${sum(({ counts }) => counts.copied)} copied (${formatBytes(sum(({ totals }) => totals?.bytesWritten ?? 0))}), ${sum(({ counts }) => counts.unchanged) + planning.unchanged} unchanged, ${sum(({ counts }) => counts.failed)} failed`,
+  ];
+  return [
+    ...head,
+    ...shortened(shards.map(shardLine), most),
+    ...shortened(
+      failures.map(({ artifact, cause }) => `failed ${artifact}: ${cause}`),
+      most,
+    ),
+  ];
+}
+
+function shardLine(shard: ShardState): string {
+  const { item, progress, result } = shard;
+  const name = `shard ${shardName(item.index).replace('.json', '')}`;
+  const tried = (attempts: number): string => (attempts === 1 ? '' : `, attempt ${attempts}`);
+  if (result !== undefined && !isOpen(shard)) {
+    const { copied, unchanged, failed } = result.counts;
+    const bad = failed + result.failures.length > 0;
+    const where = bad && progress?.log !== undefined ? `, log ${progress.log}` : '';
+    return `${name}: ${bad ? 'failed' : 'done'}, ${copied} copied, ${unchanged} unchanged, ${failed} failed${tried(result.attempts)}${where}`;
+  }
+  if (progress === undefined) return `${name}: waiting, ${counted(item.images, 'image')}, ${formatBytes(item.bytes)}`;
+  const { done, images, bytesWritten, worker, log, attempt, updatedAt } = progress;
+  return `${name}: ${done} of ${images} images, ${formatBytes(bytesWritten)} at ${log ?? worker}${tried(attempt)}, last seen ${updatedAt}`;
+}

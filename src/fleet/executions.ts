@@ -1,0 +1,176 @@
+import type { ExecutionListItem, MapRunItemCounts, SFN } from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import { isReplicationError, ReplicationError } from '../model/errors.ts';
+
+/** A run, as Step Functions tells it. Times are ISO 8601 in UTC. */
+export interface Execution {
+  readonly arn: string;
+  readonly name: string;
+  /** `RUNNING`, `SUCCEEDED`, `FAILED`, `TIMED_OUT`, `ABORTED`, `PENDING_REDRIVE`. */
+  readonly status: string;
+  readonly started: string;
+  readonly ended: string | undefined;
+}
+
+/** What more is known of one of them. */
+export interface ExecutionDetail extends Execution {
+  /** Folder of the run, once it was planned. */
+  readonly location: string | undefined;
+  /** Why it failed. */
+  readonly error: string | undefined;
+  readonly cause: string | undefined;
+  /** Shards by what became of them, once they are begun with. */
+  readonly shards: ShardCounts | undefined;
+}
+
+export interface ShardCounts {
+  readonly total: number;
+  readonly pending: number;
+  readonly running: number;
+  readonly succeeded: number;
+  readonly failed: number;
+}
+
+/** The calls that are made: ListExecutions, DescribeExecution, GetExecutionHistory, ListMapRuns, DescribeMapRun, StartExecution. */
+export type Executions = Pick<
+  SFN,
+  'listExecutions' | 'describeExecution' | 'getExecutionHistory' | 'listMapRuns' | 'describeMapRun' | 'startExecution'
+>;
+
+/** Executions that are shown. */
+const newest = 20;
+
+/** The newest executions of a state machine, newest first. */
+export async function listExecutions(
+  client: Executions,
+  stateMachineArn: string,
+  signal: AbortSignal,
+): Promise<readonly Execution[]> {
+  const { executions = [] } = await client.listExecutions(
+    { stateMachineArn, maxResults: newest },
+    { abortSignal: signal },
+  );
+  return executions.map(executionOf);
+}
+
+function executionOf(item: ExecutionListItem): Execution {
+  return {
+    arn: item.executionArn ?? '',
+    name: item.name ?? '',
+    status: item.status ?? '',
+    started: item.startDate?.toISOString() ?? '',
+    ended: item.stopDate?.toISOString(),
+  };
+}
+
+/**
+ * `arn:aws:states:R:A:stateMachine:M` and a run's name make the execution's ARN, which is taken as it is, too.
+ * @throws ReplicationError `usage`
+ */
+export function executionArn(stateMachineArn: string | undefined, run: string): string {
+  if (/^arn:[^:]+:states:[^:]+:\d{12}:execution:[^:]+:[^:]+$/.test(run)) return run;
+  const [, start, name] = /^(arn:[^:]+:states:[^:]+:\d{12}):stateMachine:([^:]+)$/.exec(stateMachineArn ?? '') ?? [];
+  if (start !== undefined && name !== undefined) return `${start}:execution:${name}:${run}`;
+  throw new ReplicationError('usage', `which state machine has run ${run} is not said`, {
+    remedy: 'pass --state-machine ARN, or the execution’s ARN',
+  });
+}
+
+/** State machine of an execution. */
+export function machineOf(execution: string): string {
+  return execution.replace(/:execution:([^:]+):[^:]+$/, ':stateMachine:$1');
+}
+
+const Located = z.looseObject({ location: z.string() });
+
+/** @throws ReplicationError `usage` when there is no such execution */
+export async function describeExecution(
+  client: Executions,
+  arn: string,
+  signal: AbortSignal,
+): Promise<ExecutionDetail> {
+  const found = await describe(client, arn, signal);
+  const location =
+    locationIn(found.output) ?? locationIn(found.input) ?? (await locationInHistory(client, arn, signal));
+  return {
+    arn,
+    name: found.name ?? '',
+    status: found.status ?? '',
+    started: found.startDate?.toISOString() ?? '',
+    ended: found.stopDate?.toISOString(),
+    location,
+    error: found.error,
+    cause: found.cause,
+    shards: await shardCounts(client, arn, signal),
+  };
+}
+
+async function describe(client: Executions, arn: string, signal: AbortSignal) {
+  try {
+    return await client.describeExecution({ executionArn: arn }, { abortSignal: signal });
+  } catch (error) {
+    if (!isReplicationError(error) || !(error.cause instanceof Error)) throw error;
+    if (error.cause.name !== 'ExecutionDoesNotExist') throw error;
+    throw new ReplicationError('usage', `there is no execution ${arn}`, {
+      reference: arn,
+      remedy: 'see their names with `image-replication runs`; Step Functions forgets them after 90 days',
+      cause: error,
+    });
+  }
+}
+
+function locationIn(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const parsed = Located.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data.location : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Pages of the history that are looked at: the folder is named within the first events. */
+const mostPages = 5;
+
+/** A run that goes on, or has failed, has no output: the state that names its folder is in its history. */
+async function locationInHistory(client: Executions, arn: string, signal: AbortSignal): Promise<string | undefined> {
+  let nextToken: string | undefined;
+  for (let page = 0; page < mostPages; page += 1) {
+    const answer = await client.getExecutionHistory({ executionArn: arn, nextToken }, { abortSignal: signal });
+    for (const event of answer.events ?? []) {
+      const { stateExitedEventDetails: exited, taskSucceededEventDetails: succeeded } = event;
+      const found = locationIn(exited?.output) ?? locationIn(succeeded?.output);
+      if (found !== undefined) return found;
+    }
+    nextToken = answer.nextToken;
+    if (nextToken === undefined) return undefined;
+  }
+  return undefined;
+}
+
+async function shardCounts(client: Executions, arn: string, signal: AbortSignal): Promise<ShardCounts | undefined> {
+  const { mapRuns = [] } = await client.listMapRuns({ executionArn: arn }, { abortSignal: signal });
+  const mapRunArn = mapRuns[0]?.mapRunArn;
+  if (mapRunArn === undefined) return undefined;
+  const { itemCounts } = await client.describeMapRun({ mapRunArn }, { abortSignal: signal });
+  return itemCounts === undefined ? undefined : countsOf(itemCounts);
+}
+
+function countsOf(counts: MapRunItemCounts): ShardCounts {
+  const { total = 0, pending = 0, running = 0, succeeded = 0, failed = 0, timedOut = 0, aborted = 0 } = counts;
+  return { total, pending, running, succeeded, failed: failed + timedOut + aborted };
+}
+
+/** Starts an execution that does the shards of a list again, without planning. @returns its ARN */
+export async function startAgain(
+  client: Executions,
+  stateMachineArn: string,
+  input: { readonly location: string; readonly bucket: string; readonly key: string },
+  signal: AbortSignal,
+): Promise<string> {
+  const { executionArn: arn = '' } = await client.startExecution(
+    { stateMachineArn, input: JSON.stringify(input) },
+    { abortSignal: signal },
+  );
+  return arn;
+}
