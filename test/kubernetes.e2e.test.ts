@@ -306,7 +306,7 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
   });
 
   /** What the CronJob's pod does: its containers one after the other. @returns those of the containers that were run */
-  async function pod(name: string): Promise<Record<string, ProgramRun>> {
+  async function pod(name: string, suffix = 'x'): Promise<Record<string, ProgramRun>> {
     const { metadata, spec } = runPod(objects);
     const uid = `uid-of-${name}`;
     const labels = {
@@ -318,7 +318,7 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
     for (const container of [...spec.initContainers, ...spec.containers]) {
       const more =
         container.name === 'run' ? ['--service-account', join(folder, 'kubernetes'), '--interval', '0.05'] : [];
-      const run = await runContainer(node, { name: `${name}-x`, labels }, container, { args: more });
+      const run = await runContainer(node, { name: `${name}-${suffix}`, labels }, container, { args: more });
       runs[container.name] = run;
       if (run.status !== 0) break;
     }
@@ -338,7 +338,7 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
       fault: { kind: 'call', run: () => void running.get('worker 0')?.kill('SIGKILL') },
     });
     const { plan, run } = await pod('dmi-1');
-    expect(plan?.status, plan?.stderr).toBe(0);
+    expect(plan?.status, `${plan?.stdout}${plan?.stderr}`).toBe(0);
     expect(run?.status, run?.stdout).toBe(1);
     expect(run?.stdout).toContain(
       'started the Job dmi-image-replication-mirror-workers in namespace tools with 3 shards',
@@ -360,11 +360,22 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
     );
   });
 
-  it('puts the next run into its place, which copies what was missing', async () => {
+  it('puts the next run into its place, and outlasts the loss of the pod that waits', async () => {
     await source.putImage('team/a', '1', buildImage({ name: 'a' }));
     target.requests.reset();
-    const { run } = await pod('dmi-2');
+    const control = cluster.created;
+    cluster.created = (job) => {
+      running.get('run')?.kill('SIGKILL');
+      control(job);
+    };
+    const lost = await pod('dmi-2');
+    cluster.created = control;
+    expect(lost['run']?.status).toBeNull();
+    // The Job controller makes another pod of the same Job, which plans anew and finds the workers of the first.
+    const { run } = await pod('dmi-2', 'y');
     expect(run?.status, run?.stdout).toBe(0);
+    expect(run?.stdout).toMatch(/this run has started it before, for .*dmi-2-x/);
+    expect(await readdir(join(folder, 'runs/dmi-2-y'))).not.toContain('results');
     expect(target.tags('copy/team/a')).toEqual(['1']);
     expect(new Set(target.requests.of('manifest-put').map(({ repository }) => repository))).toEqual(
       new Set(['copy/team/a']),
