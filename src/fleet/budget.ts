@@ -117,7 +117,7 @@ export class WriteBudget implements SharedRate {
     for (let tries = 1; tries <= maxTries; tries += 1) {
       const perSecond = rateAt(state, this.#clock.now(), this.known);
       const intervalMs = round(1000 / perSecond);
-      const taken = await this.#change(this.#reservation(state, count, round(count * intervalMs)));
+      const taken = await this.#take(state, count, round(count * intervalMs));
       if (taken !== undefined) {
         const first = taken.nextAt - count * intervalMs - toleranceMs(this.known) - this.#clock.now();
         const dueMs = Array.from({ length: count }, (_, place) => Math.max(0, first + place * intervalMs));
@@ -128,22 +128,27 @@ export class WriteBudget implements SharedRate {
     throw new Error(`${maxTries} tries were not enough to get a place between the other workers`);
   }
 
-  /** The next places begin where the last ones end, or now where those are past: `max(nextAt, now)` in two forms. */
-  #reservation({ nextAt, rateEpoch }: BudgetState, count: number, stepMs: number): Change {
+  /**
+   * The next places begin where the last ones end, or now where those are past: `max(nextAt, now)` in two forms, the one
+   * first that fits what was last seen. @returns the state then; `undefined` when another rate is in force
+   */
+  async #take({ nextAt, rateEpoch }: BudgetState, count: number, stepMs: number): Promise<BudgetState | undefined> {
     const now = round(this.#clock.now());
     const values = { ':epoch': rateEpoch, ':count': count };
-    if (nextAt >= now && nextAt < now + absurdMs)
-      return {
-        update: `SET nextAt = nextAt + :step, ${spend}`,
-        condition: `${advance}>= :now`,
-        values: { ...values, ':step': stepMs, ':now': now },
-      };
-    // The host has saved up all that it can: it is not known to be empty any more.
-    return {
-      update: `SET nextAt = :end, emptyAt = :none, ${spend}`,
-      condition: `${advance}= :seen`,
-      values: { ...values, ':end': round(now + stepMs), ':none': 0, ':seen': nextAt },
+    const queued: Change = {
+      update: `SET nextAt = nextAt + :step, ${spend}`,
+      condition: `${advance}>= :now`,
+      values: { ...values, ':step': stepMs, ':now': now },
     };
+    // The host has saved up all that it can: it is not known to be empty any more.
+    const idle = (condition: string, seen: number): Change => ({
+      update: `SET nextAt = :end, emptyAt = :none, ${spend}`,
+      condition: `${advance}${condition} :seen`,
+      values: { ...values, ':end': round(now + stepMs), ':none': 0, ':seen': seen },
+    });
+    if (nextAt >= now + absurdMs) return this.#change(idle('=', nextAt));
+    const [likely, other] = nextAt >= now ? [queued, idle('<', now)] : [idle('<', now), queued];
+    return (await this.#change(likely)) ?? (await this.#change(other));
   }
 
   /** Only as long as nobody else has changed anything meanwhile: then whoever is refused next does it. */

@@ -34,6 +34,8 @@ export type ShareRates = (host: string, known: KnownRate) => SharedRate | undefi
 const gatherMs = 4;
 /** Places for so many seconds of the whole rate are asked for at once: few, as they are lost with a process that dies. */
 const batchSeconds = 0.5;
+/** While there are more places than are asked for, so many more are taken: the next request need not wait for an answer. */
+const spareAtOnce = 2;
 /** A place may be late by this share of the time in which the host saves up all that it can. */
 const lateShare = 0.5;
 /** A rate that fell to less than this share of what it was makes the places of the former rate worthless. */
@@ -46,9 +48,9 @@ interface Place {
 }
 
 /**
- * Keeps to a rate that is shared with other processes. Places are asked for only while requests wait, a few at a time,
- * and the next ones before the last are used up. A place may be used a little late, as the host saves up meanwhile;
- * after that it is lost.
+ * Keeps to a rate that is shared with other processes. Places are asked for only while requests wait: a few at a time (and
+ * a few more while there is no lack of them), the next ones before the last are used up. A place may be used a little
+ * late, as the host saves up meanwhile; after that it is lost.
  */
 export class SharedBucket implements Bucket {
   readonly #shared: SharedRate;
@@ -61,6 +63,7 @@ export class SharedBucket implements Bucket {
   #alone: { readonly bucket: LearnedRate; askAgainAt: number } | undefined;
   #asking = false;
   #wanted = 0;
+  #spare = 0;
 
   /** @param wake called when what `readyAt` says has changed */
   constructor(shared: SharedRate, clock: PacerClock, wake: () => void) {
@@ -109,7 +112,7 @@ export class SharedBucket implements Bucket {
 
   async #ask(): Promise<void> {
     const missing = this.#wanted - this.#places.length;
-    if (missing > 0) this.#accept(await this.#shared.reserve(Math.min(missing, this.#batch)));
+    if (missing > 0) this.#accept(await this.#shared.reserve(Math.min(missing + this.#spare, this.#batch)));
     this.#asking = false;
     this.#wake();
   }
@@ -124,6 +127,7 @@ export class SharedBucket implements Bucket {
     }
     const { dueMs, perSecond } = reservation;
     this.#alone = undefined;
+    this.#spare = dueMs.at(-1) === 0 ? spareAtOnce : 0;
     this.#adopt(perSecond);
     this.#places = [...this.#places, ...dueMs.map((due) => ({ at: now + due, perSecond }))];
   }
