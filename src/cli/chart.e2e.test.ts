@@ -8,10 +8,11 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { type ProgramRun, runProgram, type Variables } from '../../test/program.ts';
-import { startStandIns, type StandIns } from '../../test/stand-ins.ts';
+import { startStandIns, type StandIns, vaultLogin } from '../../test/stand-ins.ts';
 import { describeWith, requireTool } from '../../test/tools.ts';
 import { packageChart as wrapChart } from '../charts/package.ts';
 import { parseLock } from '../publish/lock.ts';
+import { startChartServer } from '../testing/chart-server.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { startRegistryServer } from '../testing/registry-server.ts';
 import { type ChartSpec, deployment, packageChart } from '../testing/sample-charts.ts';
@@ -252,6 +253,40 @@ replicas: 2
     const unknown = await run(['-c', 'other/shop', '--plan', '--no-code-collections', '--allow-fallback', '--static-images', await oneImage()], { HELM_CONFIG_HOME: config }); // prettier-ignore
     expectStatus(unknown, 0);
     expect(unknown.stdout).toContain('invalid Helm chart path: other/shop');
+  });
+
+  it('is read with the logins that helm has, each for its own host; its values file gets another name', async () => {
+    const login = { username: 'helm', password: 'repo-Pa55/word' };
+    const repository = await startChartServer({ charts: [packageChart(small())], auth: login });
+    const config = join(world.folder, 'helm-logins');
+    await mkdir(join(config, 'registry'), { recursive: true });
+    const known = { name: 'locked', url: repository.url, ...login };
+    await writeFile(join(config, 'repositories.yaml'), JSON.stringify({ repositories: [known] }));
+    const auth = Buffer.from(`${vaultLogin.username}:${vaultLogin.password}`).toString('base64');
+    await writeFile(
+      join(config, 'registry', 'config.json'),
+      JSON.stringify({ auths: { [world.vault.host]: { auth } } }),
+    );
+    const { manifest, blobs, tag } = wrapChart({ archive: packageChart(small()).bytes });
+    const content = new Map(blobs.map(({ descriptor, bytes }) => [descriptor.digest, bytes]));
+    const image = { digest: manifest.descriptor.digest, descriptor: manifest.descriptor, manifests: [manifest], blobs: content }; // prettier-ignore
+    await world.vault.putImage('helm/small', tag, image);
+    world.open.reset();
+    try {
+      for (const place of ['locked/small', `${repository.url}/small`, `oci://${world.vault.host}/helm/small`]) {
+        const args = ['-c', place, '--plan', '--no-code-collections', '--updated-values', 'mine.yaml'];
+        const result = await run(args, { HELM_CONFIG_HOME: config });
+        expectStatus(result, 0);
+        expect(await readFile(join(world.out, 'mine.yaml'), 'utf8')).toContain('/test-rwl-runwhen/shell:1.0');
+        expect(result.stdout + result.stderr).not.toMatch(/Pa55/);
+        await rm(join(world.out, 'mine.yaml'));
+      }
+      expect(world.open.requests.entries.filter(({ headers }) => headers.authorization !== undefined)).toEqual([]);
+      const without = await run(['-c', `${repository.url}/small`, '--plan', '--no-code-collections', '--static-images', await oneImage()]); // prettier-ignore
+      expectStatus(without, 1);
+    } finally {
+      await repository.close();
+    }
   });
 
   const oneImage = async (): Promise<string> => {

@@ -82,6 +82,12 @@ describe('ecr, from registries that are not ECR', () => {
     expect(wrong.stdout).not.toContain('hidden-value');
   });
 
+  it('moves ten blobs at the same time and tries three times unless told otherwise', async () => {
+    const help = (await runProgram(['ecr', '--help'], env)).stdout.replace(/\s+/g, ' ');
+    expect(help).toContain('blobs moved at the same time (default: 10)');
+    expect(help).toContain('how often an image is tried (default: 3)');
+  });
+
   it('writes an image layout', async () => {
     const layout = `oci-layout:${join(folder, 'bundle')}`;
     const list = ['--source-type', 'Public', '--src-image-list', `${open.host}/team/app:1`];
