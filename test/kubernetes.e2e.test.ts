@@ -22,7 +22,7 @@ import {
 } from './kubernetes/chart.ts';
 import { controlJob, type Node, runContainer } from './kubernetes/pods.ts';
 import { type ProgramRun, runProgram } from './program.ts';
-import { describeWith } from './tools.ts';
+import { describeWith, root } from './tools.ts';
 
 const aws = {
   mode: 'fleet-cronjob',
@@ -205,6 +205,17 @@ describeWith(['helm3', 'helm4', 'kubernetes-validate'], 'the Helm chart of runs 
         for (const option of args.filter((arg) => arg.startsWith('--'))) expect(stdout).toContain(`${option} `);
       }
     }
+  });
+
+  it('is what its page says', async () => {
+    const page = await readFile(join(root, 'docs/fleet.md'), 'utf8');
+    const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(page) ?? [];
+    const objects = await rendered(z.looseObject({ mode: z.string() }).parse(parse(example)));
+    expect(kinds(objects)).toContain('CronJob');
+    const values: unknown = parse(await readFile(join(chart, 'values.yaml'), 'utf8'));
+    const names = Object.keys(z.object({ fleet: z.looseObject({}) }).parse(values).fleet);
+    const told = [...page.matchAll(/`fleet\.(\w+)`/g)].map(([, name]) => name);
+    expect(new Set(told)).toEqual(new Set(names));
   });
 
   const fleet = { location: 's3://runs-bucket/a' };
