@@ -7,10 +7,12 @@ const worthAWorker = 180;
 const mostByItself = 1000;
 /** Bytes that `auto` has leave their sources, in unique bytes. */
 const mostBytesFactor = 1.1;
+/** Half as many shards would not help. */
+const farOff = 2;
 
 /**
- * As many shards as are worth a worker, but not so many that images which share blobs have to be torn apart: then half as many,
- * until it fits.
+ * As many shards as are worth a worker, but not so many that images which share blobs have to be torn apart: then half as many (or
+ * fewer), until it fits.
  * @param workers at the same time: more shards than that come in whole rounds, or workers would stand idle in the last one
  */
 export function countFor(work: Work, workers: number | undefined, split: (count: number) => Partition): Partition {
@@ -22,7 +24,7 @@ export function countFor(work: Work, workers: number | undefined, split: (count:
   for (;;) {
     const found = split(inRounds(count, workers));
     if (found.bytesFactor <= mostBytesFactor || count <= 1) return found;
-    count = Math.ceil(count / 2);
+    count = Math.ceil(count / (found.bytesFactor > farOff ? 8 : 2));
   }
 }
 

@@ -3,8 +3,8 @@ import type { ImageWork } from './work.ts';
 
 /** Times that all images are looked at: later looks find next to nothing. */
 const mostLooks = 4;
-/** Images that are looked at, at most, to take something off the longest shard. */
-const mostTries = 300_000;
+/** Effort that evening out takes at most; plans of which images share a little of everything would take it for minutes. */
+const mostEffort = 20e6;
 /** What is left of the way to an even spread when nobody goes on, as a share of a shard. */
 const evenEnough = 0.002;
 /** Of its seconds, what a move has to take off the longest shard. */
@@ -60,9 +60,9 @@ function betterPlace(placement: Placement, image: ImageWork, from: number, most:
 
 /** Takes single images off the shard with the most to do, while there is one that another shard ends sooner with. */
 export function shortenLongest(placement: Placement): void {
-  for (let tries = 0; tries < mostTries;) {
+  const start = placement.effort;
+  while (placement.effort - start < mostEffort) {
     const from = placement.heaviest();
-    tries += placement.images(from).size;
     const longest = placement.seconds(from);
     if (longest <= placement.meanSeconds() * (1 + evenEnough)) return;
     const move = bestMove(placement, from);

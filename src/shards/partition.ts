@@ -68,6 +68,8 @@ function check(inputs: readonly ShardInput[], { count, workers = 1 }: ShardOptio
 const [firstSlack, moreSlack] = [0.005, 1.6];
 /** Slack up to which shards are to be as even as can be: beyond, they are long because that saves bytes. */
 const evenUpTo = 0.1;
+/** No attempt begins after this effort, some fifteen seconds. The largest real plan takes a twentieth. */
+const mostEffort = 400e6;
 
 /** A plan is taken apart once, however many ways of splitting it are tried. */
 function splitter(work: Work): (count: number) => readonly (readonly number[])[] {
@@ -77,20 +79,23 @@ function splitter(work: Work): (count: number) => readonly (readonly number[])[]
     const bound = lowerBound(work, count);
     let best: readonly (readonly number[])[] = [];
     let least = Number.POSITIVE_INFINITY;
+    let effort = 0;
     const consider = (placement: Placement): void => {
       const price = priceOf(placement, bound);
       if (price < least) [best, least] = [indexesOf(placement), price];
     };
     // Longer shards save bytes. There is nothing to gain any more where their time alone costs as much as the best so far.
-    for (let slack = firstSlack; 2 + slack / moreSlack < least; slack *= moreSlack) {
+    for (let slack = firstSlack; 2 + slack / moreSlack < least && effort < mostEffort; slack *= moreSlack) {
       const most = bound * (1 + slack);
       const placement = placeClusters(work, clusters, count, most);
       fillEmpty(placement);
       saveBytes(placement, most);
       consider(placement);
-      if (slack > evenUpTo) continue;
-      shortenLongest(placement);
-      consider(placement);
+      if (slack <= evenUpTo) {
+        shortenLongest(placement);
+        consider(placement);
+      }
+      effort += placement.effort;
     }
     return best;
   };

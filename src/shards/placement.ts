@@ -7,6 +7,8 @@ export class Placement {
   readonly count: number;
   /** Bytes of all shards. */
   bytes = 0;
+  /** Places that surveys have looked at so far: what placing takes, told the same on any machine. */
+  effort = 0;
   #total = 0;
   readonly #seconds: Float64Array;
   readonly #images: Set<ImageWork>[];
@@ -97,8 +99,11 @@ export class Placement {
   survey(groups: Iterable<Shared>): readonly number[] {
     for (const shard of this.#surveyed) this.#savedBytes[shard] = this.#savedSeconds[shard] = 0;
     this.#surveyed = [];
+    this.effort += 4;
     for (const { id, bytes, seconds } of groups) {
-      for (const shard of this.#holders[id]?.keys() ?? []) {
+      const holders = this.#holders[id];
+      this.effort += 1 + (holders?.size ?? 0);
+      for (const shard of holders?.keys() ?? []) {
         if (this.savedSeconds(shard) === 0) this.#surveyed.push(shard);
         this.#savedBytes[shard] = this.savedBytes(shard) + bytes;
         this.#savedSeconds[shard] = this.savedSeconds(shard) + seconds;
