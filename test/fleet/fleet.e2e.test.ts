@@ -3,22 +3,35 @@ import { z } from 'zod';
 import { buildImage, type ImageContent } from '../../src/testing/image-builder.ts';
 import { describeWith } from '../tools.ts';
 import { bucket, statusTable } from './account.ts';
-import { destinationHost, type FleetWorld, startFleetWorld } from './world.ts';
+import { destinationHost, deployment, type FleetWorld, startFleetWorld } from './world.ts';
+import { notMet, roleNeeds, roles } from './role-needs.ts';
+import { lacking, roleGrants, unused } from '../../deploy/aws/testing/role-grants.ts';
+import { Template } from '../../deploy/aws/testing/resolve.ts';
+import { templateFile } from '../../deploy/aws/template.ts';
+import { readFileSync } from 'node:fs';
 
+const template = Template.parse(JSON.parse(readFileSync(templateFile, 'utf8')));
 const image = (name: string): ImageContent => buildImage({ name, index: false, platforms: ['linux/amd64'] });
 const names = Array.from({ length: 59 }, (_, number) => `team/app-${String(number).padStart(2, '0')}`);
+const shardCount = 5;
 const poison = 'team/poison';
+
+const Summary = z.object({ copied: z.number(), unchanged: z.number(), failed: z.number() });
 
 describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60 images, two accounts', () => {
   let world: FleetWorld;
   beforeAll(async () => {
-    world = await startFleetWorld(6);
+    world = await startFleetWorld(shardCount);
     for (const name of [...names, poison]) await world.source.putImage(name, '1', image(name));
     world.source.fail({ class: 'manifest-get', repository: poison, times: 'always', fault: { kind: 'corrupt' } });
   });
   afterAll(() => world.close());
 
-  const log = () => world.tasks.tasks.map(({ command, output }) => `${command.join(' ')}\n${output}`).join('\n---\n');
+  const log = () =>
+    world.tasks.tasks
+      .map(({ command, output }) => `${command.join(' ')}\n${output}`)
+      .join('\n---\n')
+      .slice(-4000);
   const commands = (kind: string) =>
     world.tasks.tasks.filter((task) => task.kind === kind).map(({ command }) => command);
 
@@ -26,22 +39,85 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
     const { account, tasks, destination } = world;
     const first = await account.start('first');
     await until(() => destination.count('manifest-put') >= 8);
-    tasks.running('worker')[0]?.process.kill('SIGKILL');
+    const [killed] = tasks.running('worker');
+    killed?.process.kill('SIGKILL');
     const second = await account.end(await account.start('meanwhile'));
     expect(JSON.parse(second.output ?? '')).toEqual({ state: 'Skipped', running: first });
     const ended = await account.end(first);
     expect(ended, log()).toMatchObject({ status: 'FAILED', error: 'ImagesFailed' });
     expect(ended.cause).toMatch(/^1 images failed in run first/);
-    expect(commands('worker').length, log()).toBe(6 + 1);
     expect(differences(names)).toEqual([]);
-    expect(destination.tags(poison)).toEqual([]);
+    expect(destination.repositories()).not.toContain(poison);
     expect(await destination.damage()).toEqual([]);
     expect(movedTwice()).toEqual([]);
+    const shards = commands('worker').map(([, , shard]) => shard);
+    expect(new Set(shards).size).toBe(shardCount);
+    expect(shards.filter((shard) => shard === killed?.command[2]).length).toBeGreaterThan(1);
+  });
+
+  it('tells what failed: by mail, in the summary, in the status table, which says nothing that is not so', async () => {
+    const [mail = ''] = await world.account.mails();
+    expect(mail).toContain(`/${poison}:1`);
+    expect(mail).toContain('image-replication runs --redrive first');
+    expect(await runFile('first/summary.json', Summary)).toMatchObject({ copied: 59, unchanged: 0, failed: 1 });
+    const { failed, ...rest } = await statuses();
+    expect(failed).toEqual([poison]);
+    const there = Object.values(rest).flat().sort();
+    expect(there).toEqual(names);
+    expect(differences(there)).toEqual([]);
+  });
+
+  it('copies next time what is new: one image that has moved', async () => {
+    const { source, destination, account } = world;
+    source.requests.reset();
+    destination.requests.reset();
+    await source.putImage(names[7] ?? '', '1', image('moved'));
+    expect(await account.end(await account.start('second')), log()).toMatchObject({ status: 'FAILED' });
+    expect(differences(names)).toEqual([]);
+    expect(await runFile('second/summary.json', Summary)).toMatchObject({ copied: 1, unchanged: 58, failed: 1 });
+    expect(written()).toEqual([names[7]]);
+  });
+
+  it('does again only what failed, when it is told to, and plans nothing', async () => {
+    const { source, destination, account, tasks } = world;
+    source.reset();
+    destination.requests.reset();
+    const before = tasks.tasks.length;
+    const redrive = { location: `s3://${bucket}/runs/second`, bucket, key: 'runs/second/failed.json' };
+    const ended = await account.end(await account.start('again', redrive));
+    expect(ended.status, `${String(ended.cause)} ${log()}`).toBe('SUCCEEDED');
+    expect(tasks.tasks.slice(before).map(({ kind }) => kind)).toEqual(['worker', 'summary']);
+    expect(written()).toEqual([poison]);
+    expect(differences([...names, poison])).toEqual([]);
+    expect((await statuses())['failed']).toBeUndefined();
+    expect(await destination.damage()).toEqual([]);
+  });
+
+  it('needs what the template’s roles grant: not less, and not more', () => {
+    const needs = roleNeeds(world, template);
+    const grants = roleGrants(template, deployment);
+    expect(lacking(needs, grants)).toEqual([]);
+    expect(unused(needs, grants, roles)).toEqual(notMet);
   });
 
   function differences(all: readonly string[]): readonly string[] {
     const digest = (server: FleetWorld['source'], name: string) => server.manifest(name, '1')?.descriptor.digest;
     return all.filter((name) => digest(world.source, name) !== digest(world.destination, name));
+  }
+  const written = () => [...new Set(world.destination.requests.of('manifest-put').map(({ repository }) => repository))];
+  async function runFile<T extends z.ZodType>(name: string, schema: T): Promise<z.infer<T>> {
+    const { Body } = await world.account.s3.getObject({ Bucket: bucket, Key: `runs/${name}` });
+    return schema.parse(JSON.parse((await Body?.transformToString()) ?? ''));
+  }
+  /** Images by their state in the table. */
+  async function statuses(): Promise<Record<string, string[]>> {
+    const { Items = [] } = await world.account.dynamodb.scan({ TableName: statusTable });
+    const found: Record<string, string[]> = {};
+    for (const { target, state } of Items) {
+      const name = target?.S?.replace(`${destinationHost}/`, '').replace(/:1$/, '') ?? '';
+      found[state?.S ?? ''] = [...(found[state?.S ?? ''] ?? []), name].sort();
+    }
+    return found;
   }
   /** Blobs that were put into a repository that had them. */
   function movedTwice(): readonly string[] {
@@ -54,7 +130,3 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
-void z;
-void bucket;
-void statusTable;
-void destinationHost;

@@ -77,7 +77,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
     expect(new Set(asked.map(({ environment }) => environment['TASK_TOKEN'])).size).toBe(asked.length);
     const [lost] = asked.filter(({ command }) => command[2]?.includes('0001'));
     const late = account.sfn.sendTaskHeartbeat({ taskToken: lost?.environment['TASK_TOKEN'] });
-    await expect(late).rejects.toThrow();
+    await expect(late).rejects.toMatchObject({ name: 'TaskDoesNotExist' });
   });
 
   it('waits for capacity, which costs no try', async () => {

@@ -44,6 +44,9 @@ export function needsOf(request: AwsRequest, account: string): readonly Need[] {
     case 'ssm':
       return [{ action: `ssm:${operationOf(request)}`, resource: arn(`parameter/${field(request, 'Name')}`) }];
     case 'ecs':
+      // moto asks for the task's description after RunTask. Step Functions does so for `.sync` only:
+      // https://docs.aws.amazon.com/step-functions/latest/dg/connect-ecs.html (IAM policies for calling Amazon ECS).
+      if (operationOf(request) === 'DescribeTasks') return [];
       return [{ action: `ecs:${operationOf(request)}`, resource: field(request, 'taskDefinition') }];
     case 'sts': {
       const action = field(request, 'Action');

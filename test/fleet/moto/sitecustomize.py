@@ -5,7 +5,8 @@ does otherwise than Step Functions, so that the definition could not be interpre
    (https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html). moto has the conversion and does
    not call it: services whose fields begin with a small letter, such as ECS, cannot be called.
 2. Every attempt of a task has a token of its own, and the token of one that timed out is refused with TaskTimedOut. In
-   moto a repeated task has the token, and the outcome, of the attempt before.
+   moto a repeated task has the token, and the outcome, of the attempt before; tokens that it refuses it answers with 500,
+   and those of tasks that it has just begun, too.
 3. boto3's default session makes its clients under no lock, and the children of a map make theirs at the same time
    (https://github.com/boto/boto3/issues/801). Here each is made once, which is quicker, too.
 4. The cause that SendTaskFailure gives is dropped.
@@ -23,7 +24,14 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
     StateTaskServiceCallback,
 )
-from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
+from moto.stepfunctions.exceptions import AWSError
+from moto.stepfunctions.parser.api import (
+    HistoryEventType,
+    InvalidToken,
+    TaskDoesNotExist,
+    TaskFailedEventDetails,
+    TaskTimedOut,
+)
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_ecs import (
@@ -32,6 +40,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackConsumerTimeout
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.core.responses import EmptyResult
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 # 1.
@@ -71,6 +80,7 @@ def _eval_execution(self, env):
         return _evaluate(self, env)
     token = env.states.context_object.update_task_token()
     endpoint = env.callback_pool_manager.add(token)
+    endpoint.setup_heartbeat_endpoint(heartbeat_seconds=60)
     try:
         return _evaluate(self, env)
     finally:
@@ -78,6 +88,25 @@ def _eval_execution(self, env):
 
 
 StateTaskServiceCallback._eval_execution = _eval_execution
+
+
+def _refusing(name):
+    original = getattr(StepFunctionsParserBackend, name)
+
+    def answered(self, *args, **kwargs):
+        try:
+            return original(self, *args, **kwargs)
+        except (InvalidToken, TaskDoesNotExist, TaskTimedOut) as refusal:
+            known = AWSError("no task waits for this token")
+            known.TYPE = type(refusal).__name__
+            known.STATUS = 400
+            raise known from refusal
+
+    setattr(StepFunctionsParserBackend, name, answered)
+
+
+for _name in ("send_task_heartbeat", "send_task_success", "send_task_failure"):
+    _refusing(_name)
 
 # 3.
 _client = boto3.client
