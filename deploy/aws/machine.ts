@@ -120,7 +120,7 @@ function machinePolicy(stack: Stack, { storage, tasks, topic, key }: MachinePart
         Sid: 'MailKey',
         Action: ['kms:Decrypt', 'kms:GenerateDataKey'],
         Resource: key.attrArn,
-        Condition: { StringEquals: { 'kms:ViaService': Fn.sub('sns.${AWS::Region}.${AWS::URLSuffix}') } },
+        Condition: { StringLike: { 'kms:ViaService': Fn.sub('sns.${AWS::Region}.*') } },
       },
     ],
   );

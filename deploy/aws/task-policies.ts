@@ -79,11 +79,13 @@ function registries(stack: Stack, { plan, worker }: TaskRoles): void {
     Resource: arn('ecr:${Region}:${Account}:repository/*', { Region: source.region(), Account: source.account() }),
     wildcard: 'all repositories of the source are replicated, or a list that may change',
   };
-  const destinationArn = arn('ecr:${Region}:${Account}:repository/${Prefix}*', {
-    Region: destination.region(),
-    Account: destination.account(),
-    Prefix: destination.prefix(),
-  });
+  const destinationArnOf = (prefix: string): string =>
+    arn('ecr:${Region}:${Account}:repository/${Prefix}*', {
+      Region: destination.region(),
+      Account: destination.account(),
+      Prefix: prefix,
+    });
+  const destinationArn = destinationArnOf(destination.prefix());
   const everywhere = arn('ecr:${Region}:${Account}:repository/*', {
     Region: destination.region(),
     Account: destination.account(),
@@ -111,12 +113,11 @@ function registries(stack: Stack, { plan, worker }: TaskRoles): void {
     [{ ...listed, Action: [...reading, 'ecr:ListImages'] }],
     'ReadsListedEcr',
   );
-  const destinationRepositories = { Sid: 'Destination', Resource: destinationArn, wildcard: destinationReason };
   policy(
     stack,
     'PlanDestinationPolicy',
     [plan],
-    [{ ...destinationRepositories, Action: ['ecr:BatchGetImage'] }],
+    [{ Sid: 'Destination', Action: ['ecr:BatchGetImage'], Resource: destinationArn, wildcard: destinationReason }],
     'LooksIntoOwnEcr',
   );
   policy(
@@ -125,7 +126,12 @@ function registries(stack: Stack, { plan, worker }: TaskRoles): void {
     [plan],
     [
       everyRepository(everywhere),
-      { ...destinationRepositories, Sid: 'Comparison', Action: ['ecr:ListImages', 'ecr:ListTagsForResource'] },
+      {
+        Sid: 'Comparison',
+        Action: ['ecr:ListImages', 'ecr:ListTagsForResource'],
+        Resource: destinationArnOf(ref('destPrefix')),
+        wildcard: destinationReason,
+      },
     ],
     'ComparesOwnEcr',
   );

@@ -105,6 +105,7 @@ function definition(
   const variables: Readonly<Record<string, string>> = {
     AWS_ACCOUNT_ID: Fn.ref('AWS::AccountId'),
     AWS_DEFAULT_REGION: Fn.ref('AWS::Region'),
+    AWS_REGION: Fn.ref('AWS::Region'),
     HOME: workFolder,
     TMPDIR: workFolder,
     SEEDFARMER_PARAMETER_HELM_REPO_SECRET_NAME: ref('helmRepoSecretName'),
