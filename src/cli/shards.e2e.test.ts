@@ -79,7 +79,9 @@ describeWith(['moto_server'], 'shards of ECR to ECR, two accounts in two partiti
   const object = (key: string): Promise<unknown> =>
     atHome(async (aws) => {
       const { Body } = await (await aws.s3()).getObject({ Bucket: bucket, Key: key });
-      return JSON.parse((await Body?.transformToString()) ?? 'null');
+      const text = (await Body?.transformToString()) ?? 'null';
+      const parsed: unknown = JSON.parse(text);
+      return parsed;
     });
   const statuses = async (table: string): Promise<readonly ImageStatus[]> => {
     succeeded(await run('status', '--store', `dynamodb:${table}`));
