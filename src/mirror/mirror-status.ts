@@ -30,7 +30,7 @@ export async function mirrorStatus(path: string): Promise<StatusStore> {
   return {
     name,
     record: () => Promise.reject(new ReplicationError('internal', `${name} is a mirror's, and only looked at`)),
-    list({ states }) {
+    list({ states, targets }) {
       const sections = tracking.sections();
       const images = tracking.images();
       const tracked = new Set(images.map(({ section }) => section));
@@ -39,7 +39,9 @@ export async function mirrorStatus(path: string): Promise<StatusStore> {
         // A section whose tags could not be found out has no image.
         ...[...sections.values()].filter(({ section }) => !tracked.has(section)).flatMap(statusOfSection),
       ];
-      return Promise.resolve(all.filter(({ state }) => states === undefined || states.includes(state)));
+      return Promise.resolve(
+        all.filter(({ state, target }) => states?.includes(state) !== false && targets?.includes(target) !== false),
+      );
     },
     async close() {
       tracking.close();
