@@ -10,7 +10,7 @@ import { explain } from './explanations.ts';
 import { type Grant, policy, role } from './roles.ts';
 import { metricNamespace, runDefinitionString, runsFolder, type Substitution } from './state-machine.ts';
 import type { Storage } from './storage.ts';
-import { runsReason } from './task-policies.ts';
+import { runsReason } from './task-grants.ts';
 import type { Tasks } from './tasks.ts';
 
 export interface MachineParts {

@@ -4,9 +4,17 @@ import { arn, type Condition, destination, either, inputArn, parameterArn, ref, 
 import { explain } from './explanations.ts';
 import { type Grant, policy } from './roles.ts';
 import { runsFolder } from './state-machine.ts';
-
-/** Why objects of runs are named by a wildcard. */
-export const runsReason = 'every run has a folder of its own';
+import {
+  destinationReason,
+  everyRepository,
+  listedReason,
+  pushGrant,
+  reading,
+  registryToken,
+  runsReason,
+  tagGrant,
+  taskToken,
+} from './task-grants.ts';
 
 /** A role for each kind of task. */
 export interface TaskRoles {
@@ -58,20 +66,6 @@ export function taskPolicies(stack: Stack, roles: TaskRoles): readonly CfnPolicy
     policy(stack, 'SummaryPolicy', [summary], [listing, objects('Run', ['s3:GetObject', 's3:PutObject'])]),
   ];
 }
-
-const listedReason =
-  'reading only; which repositories, of whose account, stands in the list, and their policies decide';
-const destinationReason = 'repositories are made as they are needed, all beginning with the prefix';
-
-const reading = ['ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'];
-
-const taskToken: Grant = {
-  Sid: 'TaskToken',
-  Action: ['states:SendTaskFailure', 'states:SendTaskHeartbeat', 'states:SendTaskSuccess'],
-  // https://docs.aws.amazon.com/service-authorization/latest/reference/list_stepfunctions.html
-  Resource: '*',
-  wildcard: 'the actions take no resource; the token, which only this task has, says what they are about',
-};
 
 function registries(stack: Stack, { plan, worker }: TaskRoles): void {
   const sourceRepositories = {
@@ -143,46 +137,6 @@ function registries(stack: Stack, { plan, worker }: TaskRoles): void {
     'WritesOwnEcr',
   );
   policy(stack, 'WorkerTagPolicy', [worker], [tagGrant(destinationArn)], 'TagsOwnEcr');
-}
-
-const registryToken: Grant = {
-  Sid: 'Registry',
-  Action: ['ecr:GetAccountSetting', 'ecr:GetAuthorizationToken'],
-  Resource: '*',
-  wildcard: "the actions take no resource: the token is the caller's, the setting the registry's",
-};
-
-function everyRepository(Resource: string): Grant {
-  return {
-    Sid: 'ListRepositories',
-    Action: ['ecr:DescribeRepositories'],
-    Resource,
-    wildcard: 'listing what there is: ECR cannot filter by prefix',
-  };
-}
-
-function pushGrant(Resource: string): Grant {
-  return {
-    Sid: 'Destination',
-    Action: [
-      'ecr:BatchCheckLayerAvailability',
-      'ecr:BatchGetImage',
-      'ecr:CompleteLayerUpload',
-      'ecr:CreateRepository',
-      'ecr:GetDownloadUrlForLayer',
-      'ecr:InitiateLayerUpload',
-      'ecr:ListImages',
-      'ecr:PutImage',
-      'ecr:UploadLayerPart',
-    ],
-    Resource,
-    wildcard: destinationReason,
-  };
-}
-
-/** Jobs whose repositories say where they come from, or whose they are. */
-function tagGrant(Resource: string): Grant {
-  return { Sid: 'Tags', Action: ['ecr:ListTagsForResource', 'ecr:TagResource'], Resource, wildcard: destinationReason };
 }
 
 /** Credentials of other accounts: exactly the parameters and roles that the stack's parameters name. */
