@@ -8,7 +8,7 @@ import { ReplicationError } from '../../src/model/errors.ts';
 import { startDynamodbServer } from '../../src/testing/dynamodb-server.ts';
 import { root } from '../tools.ts';
 import type { Relay } from '../relay/relay.ts';
-import type { SideProfile } from '../relay/profile.ts';
+import { putImage, type SideProfile } from '../relay/profile.ts';
 import { type RegistryProcess, startRegistryProcess } from './stand-ins.ts';
 
 /** One run of some workers over one plan. */
@@ -55,6 +55,7 @@ export async function measureFleet(stage: FleetStage, workers: number, budget: b
     accountId: account,
     region,
     storage: 'discard',
+    manifestPutRate: putImage,
   });
   try {
     const env = environment(folder, target.host, table.url);

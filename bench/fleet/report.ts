@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { formatBytes } from '../../src/report/format.ts';
 import { Machine } from '../measure/machine.ts';
+import { putImage } from '../relay/profile.ts';
 import { FleetRun } from './measure.ts';
 
 /** One measurement, as `--json` writes it. */
@@ -33,9 +34,9 @@ const titles = [
   ...['DynamoDB requests', 'a manifest', 'complete'],
 ] as const;
 
-/** Seconds that ECR's limit on writes alone asks for (10 a second, 10 at once). */
+/** Seconds that ECR's limit on writes alone asks for. */
 export function writeFloor(manifests: number): number {
-  return Math.max(0, manifests - 10) / 10;
+  return Math.max(0, manifests - putImage.burst) / putImage.perSecond;
 }
 
 function rowOf(run: FleetRun, { runs, bytes }: Corpus): readonly string[] {

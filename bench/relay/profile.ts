@@ -31,7 +31,7 @@ const farSource: SideProfile = { ...unshaped, rttMs: 40, handshakeRtts: 2, bytes
 /** The region's own registry. */
 const nearTarget: SideProfile = { ...unshaped, rttMs: 4, handshakeRtts: 2 };
 /** Amazon ECR's quota for PutImage, https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html */
-const putImage: Rate = { perSecond: 10, burst: 10 };
+export const putImage: Rate = { perSecond: 10, burst: 10 };
 
 export const profileNames = ['loopback', 'wan', 'wan-put10', 'wan-ecr'] as const;
 export type ProfileName = (typeof profileNames)[number];
