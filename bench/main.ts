@@ -66,7 +66,7 @@ function program({ stdout, stderr }: BenchStreams): Command {
     .description('Copies seeded images between two registries with this program and with its peers, and compares them.')
     .addHelpText(
       'after',
-      '\n`bench discovery --help`: what it costs to find the images of charts.\n`bench shards --help`: how well a large plan is split over workers.',
+      '\n`bench discovery --help`: what it costs to find the images of charts.\n`bench shards --help`: how well a large plan is split over workers.\n`bench fleet --help`: several workers at the same time.',
     )
     .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
     .exitOverride()
