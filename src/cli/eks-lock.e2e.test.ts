@@ -90,7 +90,10 @@ describeWith(['helm4'], 'the lock of charts that are rendered', () => {
       for (const name of target.repositories()) for (const tag of target.tags(name)) target.deleteTag(name, tag);
       await rm(world.out, { recursive: true });
       await rm(world.dataDir, { recursive: true });
-      await eks(['--lock', path], { PATH: '' });
+      const again = await eks(['--lock', path], { PATH: '' });
+      expect(again.stdout).toContain('the proof is that of the lock');
+      if (policy === 'PATCH') expect(await left('patches/mixed.patch')).toBe(chart?.patch);
+      else await expect(left('patches/mixed.patch')).rejects.toThrow('ENOENT');
       expect([await left('replication.lock.json'), await left('replication_result.json')]).toEqual([text, result]);
       const proof = (json: string) =>
         ChartIsolation.array()

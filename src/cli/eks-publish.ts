@@ -2,6 +2,7 @@ import type { Aws } from '../aws/clients.ts';
 import { accountId } from '../aws/identity.ts';
 import { objectStore } from '../aws/s3.ts';
 import { inventoryOf, sideObjectName } from '../model/inventory.ts';
+import { toReplicationError } from '../model/errors.ts';
 import type { ChartIsolation } from '../model/isolation.ts';
 import type { Lock } from '../model/lock.ts';
 import type { Plan } from '../model/plan.ts';
@@ -34,8 +35,8 @@ export interface FinishedRun {
 }
 
 /**
- * Puts the result into the project's bucket, with lock, proof, inventory and report beside it, and leaves the metadata for
- * Seed-Farmer. The local result becomes the published one, which names its lock.
+ * Puts the result into the project's bucket, with lock, proof and inventory beside it, then the report, and leaves the metadata
+ * for Seed-Farmer. The local result becomes the published one, which names its lock.
  * @returns paths of the files that it left
  */
 export async function publishRun(
@@ -51,8 +52,9 @@ export async function publishRun(
   const key = objectName(settings.deployment, settings.module);
   const lock = lockObject(key, run.lock);
   const body = formatResult({ ...run.result, lock: lock.reference });
+  const s3 = objectStore(aws, account);
   await publishResult({
-    s3: objectStore(aws, account),
+    s3,
     bucket,
     key,
     body,
@@ -60,10 +62,10 @@ export async function publishRun(
       { key: sideObjectName(key, 'inventory'), body: inventoryText(settings, run.plan) },
       { key: lock.key, body: lock.body },
       { key: sideObjectName(key, 'proof'), body: jsonText(run.isolation) },
-      ...(await reportObjects(session, key, run)),
     ],
     signal: session.signal,
   });
+  await publishReport(session, s3, bucket, await reportObjects(session, key, run));
   const values = { ...resultMetadata(bucket, key), ...(run.gap > 0 ? { IsolationGap: String(run.gap) } : {}) };
   const [metadata = ''] = await writeFiles(out, { 'metadata.json': jsonText(values), 'replication_result.json': body });
   session.reporter.emit({ type: 'notice', level: 'info', message: `published s3://${bucket}/${key}` });
@@ -76,10 +78,23 @@ function inventoryText({ project, deployment, module }: EksSettings, plan: Plan)
   return jsonText(inventoryOf({ project, deployment, module, repositories }));
 }
 
-/**
- * The report tells the run up to here: it is stored only if all went well, together with the result, so the run is told as
- * the one that has ended well.
- */
+/** The result is in force by now, and whole without a report: that one cannot be stored is told, and ends no run. */
+async function publishReport(
+  session: Session,
+  s3: Publication['s3'],
+  bucket: string,
+  objects: Publication['extra'],
+): Promise<void> {
+  try {
+    for (const { key, body, contentType = 'application/json' } of objects)
+      await s3.put(bucket, key, { body, contentType }, session.signal);
+  } catch (error) {
+    const message = `the result is published, but its report is not, and an older one may lie beside it: ${toReplicationError(error).message}`;
+    session.reporter.emit({ type: 'notice', level: 'warning', message });
+  }
+}
+
+/** The report tells the run up to here: it is stored once the result is, so the run is told as the one that has ended well. */
 async function reportObjects(session: Session, key: string, run: FinishedRun): Promise<Publication['extra']> {
   const ending = { ok: true, totals: run.totals, failures: [], files: run.files };
   const record = session.recorder.record(ending);

@@ -7,7 +7,6 @@ import { ReplicationError, toReplicationError } from '../../model/errors.ts';
 import type { Lock } from '../../model/lock.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
 import { consumerFiles } from '../../publish/consumers/consumer-files.ts';
-import { writeTree } from '../../publish/consumers/write-tree.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { writeLock } from '../../publish/lock.ts';
 import { formatResult, formatUpdatedImages } from '../../sources/eks/result.ts';
@@ -20,8 +19,9 @@ import { secretAccess } from '../fleet/access.ts';
 import { lockFrom } from '../fleet/input-text.ts';
 import { lockGroups } from '../fleet/lock-groups.ts';
 import { defaultTries, type ShardArguments } from '../fleet/options.ts';
+import { clearLeftFiles, inFolder, writeLeftFiles } from '../eks-left-files.ts';
 import { eksLockWork } from '../lock-eks.ts';
-import { lockedProof } from '../lock-isolation.ts';
+import { lockedPatches, lockedProof, proofNotice } from '../lock-isolation.ts';
 import { checkJob, eksPlanFromLock, lockedSession, lockMismatches, lockRequests } from '../lock-plan.ts';
 import type { Replication } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
@@ -65,6 +65,7 @@ export interface LockedRun {
 /**
  * The EKS job from a lock: charts, images and signatures by digest, whatever tags name now, and the result as it was. No
  * chart is rendered: the same bytes under the same names are proven already, and the proof in the lock is what is published.
+ * Remedies are not tried again either, as that takes renders.
  */
 export async function runLockedEks(run: LockedRun): Promise<JobResult> {
   const { session, settings, aws, target, lock, command } = run;
@@ -77,7 +78,13 @@ export async function runLockedEks(run: LockedRun): Promise<JobResult> {
   const isolation = lockedProof(lock);
   announcePlan(session.reporter, plan);
   if (command.shards !== undefined) return sharded(run);
+  await clearLeftFiles(out);
+  const patches = lockedPatches(lock);
+  await writeLeftFiles(out, patches);
+  const notice = proofNotice(isolation);
+  if (notice !== undefined) session.reporter.emit({ type: 'notice', level: 'info', message: notice });
   const left = [
+    ...Object.keys(patches).map((path) => join(out, path)),
     ...(await writeFiles(out, {
       'plan.json': jsonText(plan),
       'updated_images.json': formatUpdatedImages(updatedImages),
@@ -98,7 +105,7 @@ export async function runLockedEks(run: LockedRun): Promise<JobResult> {
   const step = collecting(failures);
   if (failures.length === 0 && target.host !== layoutHost) {
     await step('consumers', async () => {
-      await writeTree(join(out, 'consumers'), consumerFiles(plan.charts));
+      await writeLeftFiles(out, inFolder('consumers', consumerFiles(plan.charts)));
       left.push(join(out, 'consumers'));
     });
   }

@@ -7,7 +7,6 @@ import type { ChartIsolation } from '../../model/isolation.ts';
 import type { Lock } from '../../model/lock.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
 import { consumerFiles } from '../../publish/consumers/consumer-files.ts';
-import { writeTree } from '../../publish/consumers/write-tree.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { writeLock } from '../../publish/lock.ts';
 import { validateProject } from '../../publish/names.ts';
@@ -26,6 +25,7 @@ import { dockerCredentials } from '../docker-credentials.ts';
 import { type EksArguments, type EksSettings, eksSettings } from '../eks-settings.ts';
 import { eksLock } from '../lock-eks.ts';
 import { isolateWith, isolationContext, proveAll } from '../eks-isolation.ts';
+import { clearLeftFiles, inFolder, writeLeftFiles } from '../eks-left-files.ts';
 import { type LeftRemedies, leftRemedies, noRemedies } from '../eks-remedies.ts';
 import { readEksLock, runLockedEks } from './eks-locked.ts';
 import { findHelm } from './helm.ts';
@@ -100,6 +100,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
     const failures = planFailures(session, plan);
     announcePlan(session.reporter, plan.plan);
     const out = resolve(command.out);
+    await clearLeftFiles(out);
     const written = await writeFiles(out, {
       'plan.json': jsonText(plan.plan),
       'updated_images.json': formatUpdatedImages(plan.updatedImages),
@@ -134,7 +135,7 @@ export async function runEks(session: Session, command: EksCommand): Promise<Job
       failures.push(failureOf('run', toReplicationError(session.admission.reason)));
     if (failures.length === 0 && targetText.kind !== 'layout') {
       await step('consumers', async () => {
-        await writeTree(join(out, 'consumers'), consumerFiles(plan.plan.charts, remedies));
+        await writeLeftFiles(out, inFolder('consumers', consumerFiles(plan.plan.charts, remedies)));
         left.push(join(out, 'consumers'));
       });
     }
@@ -224,7 +225,7 @@ async function writeIsolation(
   { files, entries }: LeftRemedies,
 ): Promise<readonly string[]> {
   if (isolation.length === 0) return [];
-  await writeTree(out, files);
+  await writeLeftFiles(out, files);
   return [
     ...(await writeFiles(out, { 'isolation.json': jsonText(isolation) })),
     ...entries.map((each) => join(out, each)),
