@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import type { Need } from '../iam/compare.ts';
-import { type AwsRequest, needsOf, scopeOf } from './needs.ts';
+import { type AwsRequest, needsOf, needsOfAnswer, scopeOf } from './needs.ts';
 
 /**
  * What stands before moto: every program of the test, and moto's interpreter itself, speak to AWS through it. It notes
@@ -35,10 +35,15 @@ export async function startFront(account: string, own: Own): Promise<Front> {
       target: String(incoming.headers['x-amz-target'] ?? ''),
       body: body.toString('utf8'),
     };
-    if (asked.service !== '')
-      needs.set(asked.accessKeyId, [...(needs.get(asked.accessKeyId) ?? []), ...needsOf(asked, account)]);
+    const note = (found: readonly Need[]): void => {
+      if (asked.service !== '') needs.set(asked.accessKeyId, [...(needs.get(asked.accessKeyId) ?? []), ...found]);
+    };
+    note(needsOf(asked, account));
     const answered = own(asked);
-    if (answered === undefined) return relay(endpoint, incoming, body, outgoing);
+    if (answered === undefined) {
+      note(needsOfAnswer(asked, await relay(endpoint, incoming, body, outgoing)));
+      return;
+    }
     outgoing.writeHead(answered.status, { 'content-type': 'application/x-amz-json-1.1' });
     outgoing.end(JSON.stringify(answered.body));
   };
@@ -65,7 +70,13 @@ export async function startFront(account: string, own: Own): Promise<Front> {
   };
 }
 
-async function relay(endpoint: string, incoming: IncomingMessage, body: Buffer, outgoing: ServerResponse) {
+/** @returns the answer's status */
+async function relay(
+  endpoint: string,
+  incoming: IncomingMessage,
+  body: Buffer,
+  outgoing: ServerResponse,
+): Promise<number> {
   const { method, headers } = incoming;
   const forward = request(new URL(incoming.url ?? '/', endpoint), { method, headers });
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
@@ -76,4 +87,5 @@ async function relay(endpoint: string, incoming: IncomingMessage, body: Buffer, 
   const answer = await answered;
   outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
   await pipeline(answer, outgoing);
+  return answer.statusCode ?? 502;
 }

@@ -60,6 +60,15 @@ export function needsOf(request: AwsRequest, account: string): readonly Need[] {
   }
 }
 
+/**
+ * That an object is not there S3 tells only who may list the bucket; others are refused with 403.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+ */
+export function needsOfAnswer({ service, path }: AwsRequest, status: number): readonly Need[] {
+  const [bucket = ''] = new URL(path, 'http://any').pathname.slice(1).split('/');
+  return service === 's3' && status === 404 ? [{ action: 's3:ListBucket', resource: `arn:aws:s3:::${bucket}` }] : [];
+}
+
 function operationOf({ target }: AwsRequest): string {
   return target.split('.').at(-1) ?? '';
 }
