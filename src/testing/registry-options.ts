@@ -15,7 +15,7 @@ export interface RegistryServerOptions {
   readonly storage?: StorageKind | undefined;
   /** ECR: the account setting BLOB_MOUNTING (default off, as at AWS). Plain: whether it mounts (default on). */
   readonly mounting?: boolean | undefined;
-  /** Above this rate a manifest PUT is answered 429 without Retry-After, as ECR does (10 a second by default there). */
+  /** Above this rate a manifest PUT is answered 429 without Retry-After, as ECR does above 10 a second. Default: no limit. */
   readonly manifestPutRate?: Rate | undefined;
   /** The same for other classes of requests. */
   readonly rates?: Partial<Readonly<Record<RequestClass, Rate>>> | undefined;
