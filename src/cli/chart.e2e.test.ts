@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
-import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { extract } from 'tar';
@@ -182,6 +182,11 @@ replicas: 2
     const own = join(world.folder, 'own.yaml');
     await writeFile(own, before);
     expectStatus(await run(['-c', chart, '-f', own, ...first]), 0);
+    expect(await updated()).toBe(before);
+    // In the account and region that it was written for a lock needs no target.
+    const lock = join(world.folder, 'again.lock.json');
+    await rename(join(world.out, 'replication.lock.json'), lock);
+    expectStatus(await run(['--lock', lock, '-f', own]), 0);
     expect(await updated()).toBe(before);
   });
 

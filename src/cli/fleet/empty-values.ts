@@ -7,7 +7,8 @@ import type { Command } from 'commander';
 export function withoutEmptyValues(program: Command, argv: readonly string[]): readonly string[] {
   const [node = '', script = '', ...rest] = argv;
   const command = program.commands.find((each) => each.name() === rest[0]);
-  if (command === undefined) return argv;
+  // `chart -c ""` means something: the static list instead of a chart. No stack runs it.
+  if (command === undefined || command.name() === 'chart') return argv;
   const takesValue = (text: string | undefined): boolean =>
     command.options.some((option) => option.long === text && (option.required || option.optional));
   const kept: string[] = [];
