@@ -1,0 +1,208 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bucket } from '../../test/stand-ins.ts';
+import { type JsonAnswer, type JsonApiServer, startJsonApiServer } from '../../test/json-api-server.ts';
+import { type ProgramRun, runProgram } from '../../test/program.ts';
+import { type S3Server, startS3Server } from '../../test/s3-server.ts';
+
+const machine = 'arn:aws:states:eu-west-1:123456789012:stateMachine:replication';
+const execution = 'arn:aws:states:eu-west-1:123456789012:execution:replication:daily-1';
+const location = `s3://${bucket}/runs/daily-1`;
+const failure = {
+  artifact: 'docker.io/library/broken:1',
+  side: 'source',
+  code: 'corrupt',
+  cause: 'the blob is not what its digest says',
+};
+
+describe('runs', () => {
+  let states: JsonApiServer;
+  let s3: S3Server;
+  let folder: string;
+  let answers: Record<string, JsonAnswer>;
+  const run = (...args: readonly string[]): Promise<ProgramRun> =>
+    runProgram(['runs', ...args, '--out', join(folder, 'out')], {
+      PATH: '',
+      HOME: folder,
+      TMPDIR: folder,
+      AWS_REGION: 'eu-west-1',
+      AWS_ACCESS_KEY_ID: 'AKIARUNS',
+      AWS_SECRET_ACCESS_KEY: 'runs-secret-key',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+      AWS_ENDPOINT_URL_SFN: states.url,
+      AWS_ENDPOINT_URL_S3: s3.url,
+    });
+  const object = (name: string, value: unknown): Promise<void> => s3Put(s3.url, `runs/daily-1/${name}`, value);
+
+  beforeEach(async () => {
+    answers = {
+      ListExecutions: {
+        output: {
+          executions: [
+            {
+              executionArn: execution,
+              name: 'daily-1',
+              status: 'FAILED',
+              startDate: 1_790_000_000,
+              stopDate: 1_790_000_125,
+            },
+          ],
+        },
+      },
+      DescribeExecution: {
+        output: {
+          executionArn: execution,
+          stateMachineArn: machine,
+          name: 'daily-1',
+          status: 'FAILED',
+          startDate: 1_790_000_000,
+          stopDate: 1_790_000_125,
+          input: '{}',
+          error: 'ImagesFailed',
+          cause: '1 images failed in run daily-1',
+        },
+      },
+      GetExecutionHistory: {
+        output: {
+          events: [
+            {
+              timestamp: 1_790_000_000,
+              type: 'PassStateExited',
+              id: 3,
+              stateExitedEventDetails: { name: 'Settings', output: JSON.stringify({ location }) },
+            },
+          ],
+        },
+      },
+      ListMapRuns: {
+        output: {
+          mapRuns: [
+            {
+              executionArn: execution,
+              mapRunArn: `${execution}/Shards:1`,
+              stateMachineArn: machine,
+              startDate: 1_790_000_000,
+            },
+          ],
+        },
+      },
+      DescribeMapRun: {
+        output: {
+          itemCounts: {
+            total: 2,
+            pending: 0,
+            running: 0,
+            succeeded: 1,
+            failed: 1,
+            timedOut: 0,
+            aborted: 0,
+            resultsWritten: 0,
+          },
+        },
+      },
+      StartExecution: { output: { executionArn: `${execution}-again`, startDate: 1_790_000_200 } },
+    };
+    [states, s3, folder] = await Promise.all([
+      startJsonApiServer((operation) => answers[operation] ?? { error: 'InvalidAction' }),
+      startS3Server('123456789012'),
+      mkdtemp(join(tmpdir(), 'runs-test-')),
+    ]);
+    await fetch(`${s3.url}/${bucket}`, { method: 'PUT' });
+    const items = [0, 1].map((index) => ({
+      shard: `${location}/shards/000${index}.json`,
+      index,
+      images: 2,
+      manifests: 2,
+      bytes: 10,
+    }));
+    const result = {
+      version: 1,
+      run: 'daily-1',
+      attempts: 1,
+      startedAt: '2026-11-21T10:00:00Z',
+      finishedAt: '2026-11-21T10:01:00Z',
+      outcomes: [],
+      notices: [],
+    };
+    await object('planning.json', {
+      version: 1,
+      run: 'daily-1',
+      job: 'images',
+      plannedAt: '2026-11-21T09:59:00Z',
+      shards: 2,
+      images: 4,
+      manifests: 4,
+      bytes: 20,
+      bytesFactor: 1,
+      unchanged: 0,
+      failures: [],
+    });
+    await object('shards.json', items);
+    await object('failed.json', items.slice(1));
+    await object('results/0000.json', {
+      ...result,
+      index: 0,
+      counts: { copied: 2, unchanged: 0, failed: 0 },
+      failures: [],
+    });
+    await object('results/0001.json', {
+      ...result,
+      index: 1,
+      counts: { copied: 1, unchanged: 0, failed: 1 },
+      failures: [failure],
+    });
+  });
+  afterEach(async () => {
+    await Promise.all([states.close(), s3.close(), rm(folder, { recursive: true, force: true })]);
+  });
+
+  it('lists executions, and shows one with its shards and what failed', async () => {
+    const all = await run('--state-machine', machine);
+    expect(all.status, all.stdout).toBe(0);
+    expect(all.stdout).toMatch(/daily-1 {2}failed {2}from .* in 2 min 05 s/);
+    const one = await run('--state-machine', machine, 'daily-1', '--watch');
+    expect(one.status, one.stdout).toBe(0);
+    expect(one.stdout).toContain('shards: 1 of 2 done, 1 failed, 0 running, 0 waiting');
+    expect(one.stdout).toContain('shard 0001: failed, 1 copied, 0 unchanged, 1 failed');
+    expect(one.stdout).toContain(`failed ${failure.artifact}: ${failure.cause}`);
+    expect(one.stdout).toContain(`/executions/details/${execution}`);
+  });
+
+  it('starts what failed again, without planning; not while the run goes on', async () => {
+    const again = await run(execution, '--redrive');
+    expect(again.status, again.stdout).toBe(0);
+    expect(again.stdout).toContain(`1 shards of daily-1 are done again by ${execution}-again`);
+    const started = states.requests.find(({ operation }) => operation === 'StartExecution')?.input;
+    expect(started).toMatchObject({
+      stateMachineArn: machine,
+      input: JSON.stringify({ location, bucket, key: 'runs/daily-1/failed.json' }),
+    });
+    await object('failed.json', []);
+    expect((await run(execution, '--redrive')).status).toBe(2);
+    answers['DescribeExecution'] = {
+      output: { executionArn: execution, name: 'daily-1', status: 'RUNNING', startDate: 1_790_000_000, input: '{}' },
+    };
+    const early = await run(execution, '--redrive');
+    expect(early.status).toBe(2);
+    expect(early.stdout).toContain('daily-1 is still running');
+  });
+
+  it('says what is missing, and what there is not', async () => {
+    expect((await run()).status).toBe(2);
+    expect((await run('daily-1')).status).toBe(2);
+    answers['DescribeExecution'] = { error: 'ExecutionDoesNotExist', message: 'no' };
+    const none = await run('--state-machine', machine, 'daily-9');
+    expect(none.status).toBe(2);
+    expect(none.stdout).toContain('there is no execution');
+    await writeFile(join(folder, 'file'), '');
+    expect((await run('--shards', join(folder, 'nowhere'))).status).toBe(2);
+  });
+});
+
+async function s3Put(url: string, key: string, value: unknown): Promise<void> {
+  const answer = await fetch(`${url}/${bucket}/${key}`, { method: 'PUT', body: JSON.stringify(value) });
+  expect(answer.status).toBe(200);
+}
