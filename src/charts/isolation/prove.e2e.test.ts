@@ -101,6 +101,15 @@ describeWith(['helm4'], 'the isolation proof', () => {
     expect(told(failed)).toContain('quay.io/team/web:1 is neither at the target nor at an allowed host');
   });
 
+  it('takes a place that is read in two ways for one', async () => {
+    const custom = chart({
+      'templates/cr.yaml':
+        'apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {podTemplate: {spec: {volumes: [{name: v, image: {reference: "quay.io/team/files:1"}}]}}}\n',
+    });
+    const isolated = await isolate({ archive: custom, chart: await readChart(custom) });
+    expect(await prove(isolated, { archive: custom })).toMatchObject({ holds: true, problems: [] });
+  });
+
   it('fails when the target has something else, or nothing, or was never given the image', async () => {
     const isolated = await isolate();
     const other: Digest = digestOf('something else');

@@ -109,8 +109,13 @@ class ChartProof {
       return;
     }
     const left = new Map(this.#left);
+    const seen = new Set<string>();
     for (const found of look.references) {
-      const problem = this.#isLeft(found, left) ? undefined : await this.#problemOf(found);
+      // One place can be read in two ways (a volume's image in a custom resource), and counts once.
+      const exact = `${found.text}\0${JSON.stringify(placeOf(found.place))}`;
+      const isSeen = seen.has(exact);
+      seen.add(exact);
+      const problem = isSeen || this.#isLeft(found, left) ? undefined : await this.#problemOf(found);
       if (problem === undefined) continue;
       const text = `${problem} (${placeText(placeOf(found.place))}, ${where})`;
       if (this.#isPlanned(found.text)) this.#wrong.set(found.text, text);
