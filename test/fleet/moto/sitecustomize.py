@@ -97,10 +97,8 @@ def _refusing(name):
         try:
             return original(self, *args, **kwargs)
         except (InvalidToken, TaskDoesNotExist, TaskTimedOut) as refusal:
-            known = AWSError("no task waits for this token")
-            known.TYPE = type(refusal).__name__
-            known.STATUS = 400
-            raise known from refusal
+            kind = type(refusal).__name__
+            raise type(kind, (AWSError,), {"TYPE": kind, "STATUS": 400})("no task waits for this token") from refusal
 
     setattr(StepFunctionsParserBackend, name, answered)
 
