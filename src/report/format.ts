@@ -36,14 +36,19 @@ function pad(value: number): string {
 
 /** `1 image`, `2 images`, `1,234 images`. */
 export function counted(count: number, noun: string): string {
-  return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`;
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** `999`, `1,234`. Without a locale, whose first use takes 12 to 20 ms of a start. */
+export function formatCount(count: number): string {
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** The first items of a list, and how many more there are. */
 export function shortened(items: readonly string[], most: number): readonly string[] {
   // "and 1 more" would take the place of the item itself.
   if (items.length <= most + 1) return items;
-  return [...items.slice(0, most), `… and ${(items.length - most).toLocaleString('en-US')} more`];
+  return [...items.slice(0, most), `… and ${formatCount(items.length - most)} more`];
 }
 
 /** Cut to a width in characters, from the end. */

@@ -1,4 +1,4 @@
-import { cut } from './format.ts';
+import { cut, formatCount } from './format.ts';
 
 /** Longest text from outside that is shown, in characters. */
 const longestText = 1000;
@@ -56,7 +56,7 @@ export function document(longest: number): Document {
         kept.push(entry);
       }
       const left = entries.length - kept.length;
-      const more = left === 0 ? [] : [`- … and ${left.toLocaleString('en-US')} more ${noun} in the report`];
+      const more = left === 0 ? [] : [`- … and ${formatCount(left)} more ${noun} in the report`];
       push([heading, '', ...kept, ...more].join('\n'), 0);
     },
     end: () => `${parts.join('\n\n')}\n`,

@@ -1,5 +1,5 @@
 import { html } from 'hono/html';
-import { counted, formatBytes, formatDuration } from '../format.ts';
+import { counted, formatCount, formatBytes, formatDuration } from '../format.ts';
 import type { ReportData } from '../report-data.ts';
 import { code, type Markup, time, type Tone } from './parts.ts';
 
@@ -59,13 +59,13 @@ export function sentence({ verdict, summary, failures, gaps }: ReportData): stri
   const what =
     copied === 0
       ? `Nothing to copy: the target holds ${counted(held, 'artifact')} already`
-      : `${counted(held, 'artifact')} are at the target, ${copied.toLocaleString('en-US')} of them copied by this run`;
+      : `${counted(held, 'artifact')} are at the target, ${formatCount(copied)} of them copied by this run`;
   return gaps.length === 0 ? `${what}.` : `${what}; ${counted(gaps.length, 'reference')} not covered.`;
 }
 
 function total({ images, charts }: ReportData['summary']): string {
   const all = [...Object.values(images), ...Object.values(charts)].reduce((sum, each) => sum + each, 0);
-  return all.toLocaleString('en-US');
+  return formatCount(all);
 }
 
 function cards(data: ReportData): readonly Markup[] {
@@ -111,7 +111,7 @@ function artifactCard(title: string, counts: ReportData['summary']['images']): M
   if (failed > 0) parts.push(`${failed} failed`);
   if (open > 0) parts.push(`${open} not reached`);
   const tone = failed > 0 ? 'bad' : open > 0 ? 'warn' : 'good';
-  return card(title, (copied + unchanged + failed + open).toLocaleString('en-US'), parts.join(', '), tone);
+  return card(title, formatCount(copied + unchanged + failed + open), parts.join(', '), tone);
 }
 
 function card(title: string, value: string, detail: string, tone: Tone): Markup {
