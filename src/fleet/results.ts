@@ -18,16 +18,19 @@ export interface Attempt {
 
 /**
  * The result of a shard after one more attempt. What an earlier one has copied and this one found as it is stays copied: it
- * was this run that copied it.
+ * was this run that copied it. So does what this one never looked at, having been stopped or ended by its surroundings.
  */
 export function resultOf(shard: Shard, done: Attempt, before: ShardResult | undefined, add: AddTotals): ShardResult {
-  const copied = new Map(
-    (before?.outcomes ?? []).flatMap((each) => (each.kind === 'copied' ? [[keyOf(each), each] as const] : [])),
-  );
-  const outcomes = done.outcomes.map((outcome): Outcome => {
-    const earlier = copied.get(keyOf(outcome));
-    return outcome.kind === 'unchanged' && earlier?.digest === outcome.digest ? earlier : outcome;
-  });
+  const found = (before?.outcomes ?? []).flatMap((each) => (each.kind === 'failed' ? [] : [each]));
+  const earlier = new Map(found.map((outcome) => [keyOf(outcome), outcome]));
+  const reached = new Set(done.outcomes.map(keyOf));
+  const outcomes = [
+    ...done.outcomes.map((outcome): Outcome => {
+      const known = earlier.get(keyOf(outcome));
+      return known !== undefined && addsNothing(outcome, known) ? known : outcome;
+    }),
+    ...found.filter((outcome) => !reached.has(keyOf(outcome))),
+  ];
   return {
     version: shard.version,
     run: shard.run,
@@ -41,6 +44,12 @@ export function resultOf(shard: Shard, done: Attempt, before: ShardResult | unde
     outcomes: outcomes.map((each) => plain(each)),
     notices: [...done.notices],
   };
+}
+
+/** It is as it was, or was not looked at: the attempt was told to stop before. */
+function addsNothing(outcome: Outcome, earlier: Exclude<Outcome, { kind: 'failed' }>): boolean {
+  if (outcome.kind === 'unchanged') return outcome.digest === earlier.digest;
+  return outcome.kind === 'failed' && outcome.failures.every(({ code }) => code === 'cancelled' || code === 'deadline');
 }
 
 /** What was not begun has failed, too: it is not known to be at the target. */

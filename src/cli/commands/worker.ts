@@ -63,9 +63,8 @@ export async function runWorker(
       totals: replication?.totals,
     };
     const result = resultOf(shard, done, before, addTotals);
-    // Another attempt writes it now.
-    if (task?.lost !== true)
-      await folder.write(name, session.mask.mask(jsonText(result)), AbortSignal.timeout(lastWriteMs));
+    // Another attempt writes it now, or has done so while Step Functions was out of this one's reach.
+    if (task?.lost !== true) await leaveResult(session, folder, name, result);
     if (error !== undefined) throw error;
     return {
       failures,
@@ -79,6 +78,14 @@ export async function runWorker(
 
 /** How long writing the result may take at the end of a run that was told to stop, in milliseconds. */
 const lastWriteMs = 15_000;
+
+/** The result of a later attempt knows more, and stays. */
+async function leaveResult({ mask }: Session, folder: RunFolder, name: string, result: ShardResult): Promise<void> {
+  const signal = AbortSignal.timeout(lastWriteMs);
+  const there = await readData(folder, name, ShardResult, signal);
+  if (there === undefined || there.attempts <= result.attempts)
+    await folder.write(name, mask.mask(jsonText(result)), signal);
+}
 
 /** Where the shard lies. Without --index it is the one of the Kubernetes Job's pod. */
 function placeOf(
