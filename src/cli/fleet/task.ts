@@ -32,6 +32,8 @@ export async function runAsTask(
   const { env, stderr } = environment;
   const mask = new SecretMask();
   mask.add(token);
+  // Once there is a session, its own: that one knows the registries' secrets, too.
+  let known = mask;
   const network = await networkSettings(env, [], mask).catch(() => directNetwork);
   const { createAws } = await import('../../aws/clients.ts');
   const region = variable(env, 'AWS_REGION', 'AWS_DEFAULT_REGION') ?? 'us-east-1';
@@ -58,6 +60,7 @@ export async function runAsTask(
   const hook: TaskHook = {
     attach(opened) {
       opened.mask.add(token);
+      known = opened.mask;
       session = opened;
       if (task.lost()) stop();
     },
@@ -71,7 +74,7 @@ export async function runAsTask(
   };
   try {
     const status = await run({ ...environment, task: hook });
-    const delivered = await task.end(masked(endOf(status, told), mask));
+    const delivered = await task.end(masked(endOf(status, told), known));
     return status === 0 && !delivered ? 1 : status;
   } finally {
     task.stop();

@@ -89,7 +89,7 @@ export async function leaveShards(
       manifests,
       bytes,
     }));
-    await writeRun(folder, { plan, planning, shards, items }, signal);
+    await writeRun(session, folder, { plan, planning, shards, items });
     tell(session, folder, planning, [...looked.flatMap(({ failure }) => failure ?? []), ...planning.failures]);
     const files = await writeFiles(resolve(command.out), { 'plan.json': jsonText(plan) });
     return {
@@ -132,9 +132,10 @@ interface Run {
 /** Shards that are written at the same time. */
 const writesAtOnce = 8;
 
-async function writeRun(folder: RunFolder, run: Run, signal: AbortSignal): Promise<void> {
+async function writeRun({ mask, signal }: Session, folder: RunFolder, run: Run): Promise<void> {
   await folder.write('plan.json', jsonText(run.plan), signal);
-  await folder.write('planning.json', jsonText(run.planning), signal);
+  // It quotes what registries have answered.
+  await folder.write('planning.json', mask.mask(jsonText(run.planning)), signal);
   for (let start = 0; start < run.shards.length; start += writesAtOnce)
     await Promise.all(
       run.shards
