@@ -10,6 +10,8 @@ export interface S3Server {
   readonly url: string;
   /** `PUT bucket/key`, `GET bucket?versions`, … in order of arrival. */
   readonly requests: string[];
+  /** That requests were signed for. */
+  readonly regions: Set<string>;
   readonly buckets: Map<string, Bucket>;
   /** Answers the next matching requests with an error. */
   fail(pattern: RegExp, status: number, code: string, times?: number): void;
@@ -53,6 +55,7 @@ interface Fault {
 /** @param account who asks; buckets of others are refused */
 export async function startS3Server(account: string): Promise<S3Server> {
   const requests: string[] = [];
+  const regions = new Set<string>();
   const faults: Fault[] = [];
   const buckets = new Map<string, Bucket>();
   const ids = { next: 1 };
@@ -64,6 +67,8 @@ export async function startS3Server(account: string): Promise<S3Server> {
       const query = [...url.searchParams.keys()].sort().join('&');
       const line = `${request.method ?? ''} ${[name, ...rest].join('/').replace(/\/$/, '')}${query === '' ? '' : `?${query}`}`;
       requests.push(line);
+      const [, region] = /Credential=[^/]+\/\d+\/([^/]+)\//.exec(request.headers.authorization ?? '') ?? [];
+      if (region !== undefined) regions.add(region);
       const body = await text(request);
       try {
         const fault = faults.find((each) => each.left > 0 && each.pattern.test(line));
@@ -86,6 +91,7 @@ export async function startS3Server(account: string): Promise<S3Server> {
   return {
     url: `http://127.0.0.1:${port}`,
     requests,
+    regions,
     buckets,
     fail: (pattern, status, code, times = 1) => void faults.push({ pattern, status, code, left: times }),
     close: () =>

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { bucket } from '../../test/stand-ins.ts';
 import { type JsonAnswer, type JsonApiServer, startJsonApiServer } from '../../test/json-api-server.ts';
 import { type ProgramRun, runProgram } from '../../test/program.ts';
@@ -22,12 +23,15 @@ describe('runs', () => {
   let s3: S3Server;
   let folder: string;
   let answers: Record<string, JsonAnswer>;
+  /** Of DescribeExecution, by ARN, where it is another one. */
+  let others: Record<string, unknown>;
+  let region: string;
   const run = (...args: readonly string[]): Promise<ProgramRun> =>
     runProgram(['runs', ...args, '--out', join(folder, 'out')], {
       PATH: '',
       HOME: folder,
       TMPDIR: folder,
-      AWS_REGION: 'eu-west-1',
+      AWS_REGION: region,
       AWS_ACCESS_KEY_ID: 'AKIARUNS',
       AWS_SECRET_ACCESS_KEY: 'runs-secret-key',
       AWS_EC2_METADATA_DISABLED: 'true',
@@ -38,6 +42,8 @@ describe('runs', () => {
   const object = (name: string, value: unknown): Promise<void> => s3Put(s3.url, `runs/daily-1/${name}`, value);
 
   beforeEach(async () => {
+    others = {};
+    region = 'eu-west-1';
     answers = {
       ListExecutions: {
         output: {
@@ -106,7 +112,11 @@ describe('runs', () => {
       StartExecution: { output: { executionArn: `${execution}-again`, startDate: 1_790_000_200 } },
     };
     [states, s3, folder] = await Promise.all([
-      startJsonApiServer((operation) => answers[operation] ?? { error: 'InvalidAction' }),
+      startJsonApiServer((operation, input) => {
+        const { executionArn = '' } = z.object({ executionArn: z.string().optional() }).parse(input);
+        const other = operation === 'DescribeExecution' ? others[executionArn] : undefined;
+        return other === undefined ? (answers[operation] ?? { error: 'InvalidAction' }) : { output: other };
+      }),
       startS3Server('123456789012'),
       mkdtemp(join(tmpdir(), 'runs-test-')),
     ]);
@@ -174,7 +184,7 @@ describe('runs', () => {
   it('starts what failed again, without planning; not while the run goes on', async () => {
     const again = await run(execution, '--redrive');
     expect(again.status, again.stdout).toBe(0);
-    expect(again.stdout).toContain(`1 shards of daily-1 are done again by ${execution}-again`);
+    expect(again.stdout).toContain(`1 shard of daily-1 is done again by ${execution}-again`);
     const started = states.requests.find(({ operation }) => operation === 'StartExecution')?.input;
     expect(started).toMatchObject({
       stateMachineArn: machine,
@@ -190,6 +200,46 @@ describe('runs', () => {
     expect(early.stdout).toContain('daily-1 is still running');
   });
 
+  it('finds the folder in the region of the state machine, whatever its own is', async () => {
+    region = 'us-east-1';
+    s3.regions.clear();
+    expect((await run(execution)).stdout).toContain('shard 0001: failed');
+    expect([...s3.regions]).toEqual(['eu-west-1']);
+  });
+
+  it('does not call a success what was skipped', async () => {
+    others[execution] = {
+      ...described('daily-1', 'SUCCEEDED'),
+      output: JSON.stringify({ state: 'Skipped', running: `${execution}-before` }),
+    };
+    const { stdout } = await run(execution);
+    expect(stdout).toContain('daily-1: skipped');
+    expect(stdout).toContain(`it has done nothing: ${execution}-before was at work`);
+  });
+
+  it('starts no redrive that would be skipped, or that a later plan has made an old one', async () => {
+    const later = (name: string, status: string): JsonAnswer => ({ output: { executions: [listed(name, status)] } });
+    answers['ListExecutions'] = later('daily-2', 'RUNNING');
+    const skipped = await run(execution, '--redrive');
+    expect(skipped.status).toBe(2);
+    expect(skipped.stdout).toContain('daily-2 is at work');
+    answers['ListExecutions'] = later('daily-2', 'SUCCEEDED');
+    // It was skipped; it has planned nothing; it was a redrive; it has planned.
+    const arn = execution.replace('daily-1', 'daily-2');
+    const output = JSON.stringify({ state: 'Skipped', running: execution });
+    const own = JSON.stringify({ location: location.replace('daily-1', 'daily-2') });
+    for (const more of [{ output }, { output: own }, { input: JSON.stringify({ location }) }]) {
+      others[arn] = { ...described('daily-2', 'SUCCEEDED'), ...more };
+      expect((await run(execution, '--redrive')).status).toBe(0);
+    }
+    await s3Put(s3.url, 'runs/daily-2/shards.json', []);
+    others[arn] = { ...described('daily-2', 'SUCCEEDED'), output: own };
+    const old = await run(execution, '--redrive');
+    expect(old.status).toBe(2);
+    expect(old.stdout).toContain('daily-2 has planned anew');
+    expect(states.requests.filter(({ operation }) => operation === 'StartExecution')).toHaveLength(3);
+  });
+
   it('says what is missing, and what there is not', async () => {
     expect((await run()).status).toBe(2);
     expect((await run('daily-1')).status).toBe(2);
@@ -201,6 +251,15 @@ describe('runs', () => {
     expect((await run('--shards', join(folder, 'nowhere'))).status).toBe(2);
   });
 });
+
+/** Long after the plan of `daily-1`. */
+function listed(name: string, status: string) {
+  return { executionArn: execution.replace('daily-1', name), name, status, startDate: 1_800_000_000 };
+}
+
+function described(name: string, status: string) {
+  return { ...listed(name, status), stateMachineArn: machine, stopDate: 1_800_000_010, input: '{}' };
+}
 
 async function s3Put(url: string, key: string, value: unknown): Promise<void> {
   const answer = await fetch(`${url}/${bucket}/${key}`, { method: 'PUT', body: JSON.stringify(value) });

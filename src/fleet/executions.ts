@@ -14,8 +14,10 @@ export interface Execution {
 
 /** What more is known of one of them. */
 export interface ExecutionDetail extends Execution {
-  /** Folder of the run, once it was planned. */
+  /** Folder of the run, once it was planned; that of another one where this is a redrive. */
   readonly location: string | undefined;
+  /** The execution whose turn it was: this one has ended without doing anything. */
+  readonly skippedFor: string | undefined;
   /** Why it failed. */
   readonly error: string | undefined;
   readonly cause: string | undefined;
@@ -82,6 +84,7 @@ export function machineOf(execution: string): string {
 }
 
 const Located = z.looseObject({ location: z.string() });
+const Skipped = z.looseObject({ state: z.literal('Skipped'), running: z.string() });
 
 /** @throws ReplicationError `usage` when there is no such execution */
 export async function describeExecution(
@@ -90,6 +93,7 @@ export async function describeExecution(
   signal: AbortSignal,
 ): Promise<ExecutionDetail> {
   const found = await describe(client, arn, signal);
+  const skippedFor = read(Skipped, found.output)?.running;
   const location =
     locationIn(found.output) ?? locationIn(found.input) ?? (await locationInHistory(client, arn, signal));
   return {
@@ -99,6 +103,7 @@ export async function describeExecution(
     started: found.startDate?.toISOString() ?? '',
     ended: found.stopDate?.toISOString(),
     location,
+    skippedFor,
     error: found.error,
     cause: found.cause,
     shards: await shardCounts(client, arn, signal),
@@ -120,10 +125,13 @@ async function describe(client: Executions, arn: string, signal: AbortSignal) {
 }
 
 function locationIn(text: string | undefined): string | undefined {
+  return read(Located, text)?.location;
+}
+
+function read<T>(schema: z.ZodType<T>, text: string | undefined): T | undefined {
   if (text === undefined) return undefined;
   try {
-    const parsed = Located.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data.location : undefined;
+    return schema.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined;
   }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Aws } from '../../aws/clients.ts';
 import {
   describeExecution,
+  type Execution,
   executionArn,
   type ExecutionDetail,
   type Executions,
@@ -9,11 +10,10 @@ import {
   machineOf,
   startAgain,
 } from '../../fleet/executions.ts';
-import type { RunFolder } from '../../fleet/run-folder.ts';
-import { readData } from '../../fleet/run-folder.ts';
-import { ShardList } from '../../fleet/shard.ts';
+import { readData, type RunFolder, type S3Address } from '../../fleet/run-folder.ts';
+import { Planning, ShardList } from '../../fleet/shard.ts';
 import { isReplicationError, ReplicationError } from '../../model/errors.ts';
-import { formatDuration } from '../../report/format.ts';
+import { counted, formatDuration } from '../../report/format.ts';
 import { openAws } from '../aws-session.ts';
 import { variable } from '../environment.ts';
 import { withRunFolder } from '../fleet/folder.ts';
@@ -65,14 +65,17 @@ export async function runRuns(session: Session, options: RunsOptions): Promise<J
   return { failures: [], totals: undefined };
 }
 
+/** A part of the ARN: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html The run folders are in it, too. */
+function regionOf(arn: string): string {
+  return arn.split(':')[3] ?? '';
+}
+
 async function withClient(session: Session, arn: string, work: (client: Executions) => Promise<void>): Promise<void> {
-  // The region is a part of the ARN: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
-  const region = arn.split(':')[3] ?? '';
   if (!/^arn:[^:]+:states:/.test(arn))
     throw new ReplicationError('usage', `${arn} is no ARN of Step Functions`, {
       remedy: 'write arn:aws:states:REGION:ACCOUNT:stateMachine:NAME',
     });
-  const aws: Aws = openAws(session, region);
+  const aws: Aws = openAws(session, regionOf(arn));
   try {
     await work(await aws.sfn());
   } finally {
@@ -115,7 +118,8 @@ async function showOne(session: Session, client: Executions, arn: string, option
   let before = '';
   await watching(session, options, async () => {
     const execution = await describeExecution(client, arn, session.signal);
-    const state = execution.location === undefined ? undefined : await stateAt(session, execution.location);
+    const state =
+      execution.location === undefined ? undefined : await stateAt(session, execution.location, regionOf(arn));
     const lines = [...executionLines(execution), ...(state === undefined ? [] : stateLines(state))];
     const text = lines.join('\n');
     if (text !== before) say(session, lines);
@@ -125,9 +129,9 @@ async function showOne(session: Session, client: Executions, arn: string, option
 }
 
 /** The folder may be out of this user's reach; what Step Functions knows is shown all the same. */
-async function stateAt(session: Session, location: string): Promise<FolderState | undefined> {
+async function stateAt(session: Session, location: string, region: string): Promise<FolderState | undefined> {
   try {
-    return await withRunFolder(session, location, (folder) => folderState(folder, session.signal));
+    return await withRunFolder(session, location, (folder) => folderState(folder, session.signal), region);
   } catch (error) {
     if (!isReplicationError(error, 'denied', 'configuration', 'not-found', 'unreachable')) throw error;
     // Without a plan in it, it will have one in a moment.
@@ -137,20 +141,13 @@ async function stateAt(session: Session, location: string): Promise<FolderState 
   }
 }
 
-function executionLines({
-  arn,
-  name,
-  status,
-  started,
-  ended,
-  shards,
-  error,
-  cause,
-}: ExecutionDetail): readonly string[] {
-  const region = arn.split(':')[3] ?? '';
+function executionLines(execution: ExecutionDetail): readonly string[] {
+  const { arn, name, status, started, ended, shards, error, cause, skippedFor } = execution;
+  const region = regionOf(arn);
   const time = ended === undefined ? '' : ` ${lasted(started, ended)}`;
   return [
-    `${name}: ${status.toLowerCase()}${time}, from ${started}`,
+    `${name}: ${skippedFor === undefined ? status.toLowerCase() : 'skipped'}${time}, from ${started}`,
+    ...(skippedFor === undefined ? [] : [`it has done nothing: ${skippedFor} was at work`]),
     ...(shards === undefined
       ? []
       : [
@@ -175,28 +172,73 @@ async function showFolder(session: Session, folder: RunFolder, options: RunsOpti
 
 /** Starts the failed shards of a run again. @returns ARN of the new execution */
 async function redrive(session: Session, client: Executions, arn: string): Promise<string> {
-  const { status, location, name } = await describeExecution(client, arn, session.signal);
+  const { signal } = session;
+  const { status, location, name } = await describeExecution(client, arn, signal);
   if (status === 'RUNNING')
     throw new ReplicationError('usage', `${name} is still running`, { remedy: 'wait for its end: runs --watch' });
   if (location === undefined)
     throw new ReplicationError('usage', `${name} has planned nothing that could be done again`, {
       remedy: 'start a new run of the state machine',
     });
-  return withRunFolder(session, location, async (folder) => {
-    const failed = await readData(folder, 'failed.json', ShardList, session.signal);
-    if (failed === undefined || folder.s3 === undefined)
-      throw new ReplicationError('usage', `there is no ${folder.address('failed.json')}`, {
-        reference: folder.address('failed.json'),
-        remedy: `write it with: image-replication summary --shards ${location}`,
-      });
-    if (failed.length === 0)
-      throw new ReplicationError('usage', `no shard of ${name} has failed`, {
-        remedy: 'what is missing was not planned: start a new run of the state machine',
-      });
-    const { bucket, key } = folder.s3;
-    const input = { location, bucket, key: `${key}/failed.json` };
-    const started = await startAgain(client, machineOf(arn), input, session.signal);
-    say(session, [`${failed.length} shards of ${name} are done again by ${started}`]);
+  const others = await listExecutions(client, machineOf(arn), signal);
+  const running = others.find((each) => each.status === 'RUNNING');
+  if (running !== undefined)
+    throw new ReplicationError('usage', `${running.name} is at work: a redrive of ${name} would be skipped`, {
+      remedy: 'wait for its end: runs --watch',
+    });
+  const work = async (folder: RunFolder): Promise<string> => {
+    const failed = await failedShards(folder, name, signal);
+    await refuseOldPlan(session, client, { name, folder, others });
+    const input = { location, bucket: failed.bucket, key: `${failed.key}/failed.json` };
+    const started = await startAgain(client, machineOf(arn), input, signal);
+    say(session, [
+      `${counted(failed.shards, 'shard')} of ${name} ${failed.shards === 1 ? 'is' : 'are'} done again by ${started}`,
+    ]);
     return started;
-  });
+  };
+  return withRunFolder(session, location, work, regionOf(arn));
+}
+
+async function failedShards(
+  folder: RunFolder,
+  name: string,
+  signal: AbortSignal,
+): Promise<S3Address & { readonly shards: number }> {
+  const failed = await readData(folder, 'failed.json', ShardList, signal);
+  if (failed === undefined || folder.s3 === undefined)
+    throw new ReplicationError('usage', `there is no ${folder.address('failed.json')}`, {
+      reference: folder.address('failed.json'),
+      remedy: `write it with: image-replication summary --shards ${folder.location}`,
+    });
+  if (failed.length === 0)
+    throw new ReplicationError('usage', `no shard of ${name} has failed`, {
+      remedy: 'what is missing was not planned: start a new run of the state machine',
+    });
+  return { ...folder.s3, shards: failed.length };
+}
+
+/**
+ * Shards name images by digest. Where a later run has planned, a tag that has moved in between would be taken back to what it
+ * was; and what failed then was planned by that one, too.
+ */
+async function refuseOldPlan(
+  session: Session,
+  client: Executions,
+  run: { readonly name: string; readonly folder: RunFolder; readonly others: readonly Execution[] },
+): Promise<void> {
+  const { signal } = session;
+  const planned = await readData(run.folder, 'planning.json', Planning, signal);
+  const since = Date.parse(planned?.plannedAt ?? '');
+  for (const { arn, started } of run.others.filter((each) => Date.parse(each.started) > since)) {
+    const { name, location, skippedFor } = await describeExecution(client, arn, signal);
+    if (location === undefined || skippedFor !== undefined || location === run.folder.location) continue;
+    const own = async (folder: RunFolder): Promise<boolean> =>
+      folder.run === name && (await folder.read('shards.json', signal)) !== undefined;
+    if (!(await withRunFolder(session, location, own, regionOf(arn)))) continue;
+    throw new ReplicationError(
+      'usage',
+      `${name} has planned anew on ${started}: a redrive of ${run.name} would bring back tags that have moved since`,
+      { remedy: `run again what ${name} has left, or start a new run of the state machine` },
+    );
+  }
 }
