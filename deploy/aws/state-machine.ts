@@ -183,19 +183,19 @@ function copying(times: Times) {
 }
 
 function summingUp(times: Times): States {
-  const counts = ['Copied', 'Unchanged', 'Failed'].map((name) =>
+  // What a redrive sums up is the whole run: its copies and bytes were counted when it ran first.
+  const counts = ['Copied', 'Unchanged'].map((name) =>
     metric(`Images${name}`, 'Count', `$.summary.${name.toLowerCase()}`),
   );
-  const all = [
+  const done = [
     ...counts,
     metric('Bytes', 'Bytes', '$.summary.bytes'),
     metric('Duration', 'Seconds', '$.summary.seconds'),
   ];
-  const record = (succeeded: number) =>
-    serviceTask('aws-sdk:cloudwatch:putMetricData', {
-      Namespace: metricNamespace,
-      MetricData: [...all, metric('Succeeded', 'Count', succeeded)],
-    });
+  const record = (MetricData: readonly unknown[]) =>
+    serviceTask('aws-sdk:cloudwatch:putMetricData', { Namespace: metricNamespace, MetricData });
+  const ended = (succeeded: number) =>
+    record([metric('ImagesFailed', 'Count', '$.summary.failed'), metric('Succeeded', 'Count', succeeded)]);
   return {
     Summary: {
       ...containerTask({
@@ -205,8 +205,14 @@ function summingUp(times: Times): States {
         times,
       }),
       ResultPath: '$.summary',
-      Next: 'All there',
+      Next: 'First time',
     },
+    'First time': {
+      Type: 'Choice',
+      Choices: [{ Variable: '$.input.location', IsPresent: true, Next: 'All there' }],
+      Default: 'Record work',
+    },
+    'Record work': { ...record(done), ResultPath: null, Catch: [caught('All there')], Next: 'All there' },
     'All there': {
       Type: 'Choice',
       Choices: [
@@ -233,19 +239,19 @@ function summingUp(times: Times): States {
       Next: 'Record success',
     },
     // The images are there, whether a metric says so or not; without it the alarm rings, as it should.
-    'Record success': { ...record(1), ResultPath: null, Catch: [caught('Succeeded')], Next: 'Succeeded' },
+    'Record success': { ...ended(1), ResultPath: null, Catch: [caught('Succeeded')], Next: 'Succeeded' },
     Failures: {
       Type: 'Pass',
       Parameters: {
         error: 'ImagesFailed',
         'message.$':
-          "States.Format('{} images failed in run {} ({} shards), {} were copied and {} were there. Report: {}/report.html. Copy what failed again: image-replication runs --redrive {}', $.summary.failed, $$.Execution.Name, $.summary.failedShards, $.summary.copied, $.summary.unchanged, $.location, $$.Execution.Name)",
+          "States.Format('{} images failed in run {} ({} shards), {} were copied and {} were there. Report: {}/report.html. Copy what failed again: image-replication runs --redrive {}', $.summary.failed, $$.Execution.Name, $.summary.failedShards, $.summary.copied, $.summary.unchanged, $.location, $$.Execution.Id)",
         'details.$': 'States.JsonToString($.summary)',
       },
       ResultPath: '$.report',
       Next: 'Record failures',
     },
-    'Record failures': { ...record(0), ResultPath: null, Catch: [caught('Notify')], Next: 'Notify' },
+    'Record failures': { ...ended(0), ResultPath: null, Catch: [caught('Notify')], Next: 'Notify' },
   };
 }
 
@@ -257,7 +263,7 @@ function ending(): States {
         // Not the error's own name: a Fail state may not give one that begins with `States.`.
         error: 'RunBroken',
         'message.$':
-          "States.Format('Run {} broke off. {}: {} See it with: image-replication runs {}', $$.Execution.Name, $.error.Error, $.error.Cause, $$.Execution.Name)",
+          "States.Format('Run {} broke off. {}: {} See it with: image-replication runs {}', $$.Execution.Name, $.error.Error, $.error.Cause, $$.Execution.Id)",
         'details.$': '$.location',
       },
       ResultPath: '$.report',

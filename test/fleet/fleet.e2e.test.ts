@@ -61,7 +61,8 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
   it('tells what failed: by mail, in the summary, in the status table, which says nothing that is not so', async () => {
     const [mail = ''] = await world.account.mails();
     expect(mail).toContain(`/${poison}:1`);
-    expect(mail).toContain('image-replication runs --redrive first');
+    // As it is to be typed: the ARN names the state machine and its region, too.
+    expect(mail).toContain(`image-replication runs --redrive ${execution('first')} `);
     // What the killed worker had copied its successor finds unchanged.
     const { copied, unchanged, failed: failures } = await runFile('first/summary.json', Summary);
     expect([copied + unchanged, failures]).toEqual([59, 1]);
@@ -105,6 +106,8 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
     expect(unused(needs, grants, roles)).toEqual(notMet);
   });
 
+  const execution = (name: string): string =>
+    `${world.account.stateMachineArn.replace(':stateMachine:', ':execution:')}:${name}`;
   function differences(all: readonly string[]): readonly string[] {
     const digest = (server: FleetWorld['source'], name: string) => server.manifest(name, '1')?.descriptor.digest;
     return all.filter((name) => digest(world.source, name) !== digest(world.destination, name));

@@ -24,9 +24,11 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
   let asked: TaskRequest[] = [];
   let answer: (task: TaskRequest, nth: number) => Report;
   let runs = 0;
+  /** What CloudWatch was sent. */
+  let metrics = '';
 
   beforeAll(async () => {
-    const own = ecsStandIn((task) => {
+    const ecs = ecsStandIn((task) => {
       const nth = asked.filter(({ command }) => command.join() === task.command.join()).length;
       asked.push(task);
       const report = answer(task, nth);
@@ -35,12 +37,15 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
       setTimeout(() => void tell(task.environment['TASK_TOKEN'] ?? '', report), 50);
       return undefined;
     });
-    account = await startFleetAccount(own);
+    account = await startFleetAccount((request) => {
+      if (request.service === 'monitoring') metrics += request.body;
+      return ecs(request);
+    });
     await account.s3.putObject({ Bucket: bucket, Key: planned.key, Body: JSON.stringify(shards) });
     await account.s3.putObject({ Bucket: bucket, Key: 'runs/r/failed.json', Body: JSON.stringify([shards[1]]) });
   });
   beforeEach(async () => {
-    asked = [];
+    [asked, metrics] = [[], ''];
     answer = reports({});
     await account.define(definition({ PlanCommand: '["ecr","--src-region",""]' }, times));
   });
@@ -55,6 +60,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
   }
   const run = async (input: unknown = {}) => account.end(await account.start(`run-${++runs}`, input));
   const kinds = () => asked.map(({ kind }) => kind);
+  const recorded = () => [...new Set(metrics.match(/Images(?:Copied|Unchanged|Failed)|Bytes|Duration|Succeeded/g))];
   const workers = () => asked.filter(({ kind }) => kind === 'worker').map(({ command }) => command);
 
   it('plans, copies every shard, sums up', async () => {
@@ -67,6 +73,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
     });
     expect(workers().sort()).toEqual(shards.map(({ shard }) => ['worker', '--shard', shard]));
     expect(asked.at(-1)?.command).toEqual(['summary', '--shards', `s3://${bucket}/runs/run-${runs}`]);
+    expect(recorded()).toEqual(['ImagesCopied', 'ImagesUnchanged', 'Bytes', 'Duration', 'ImagesFailed', 'Succeeded']);
   });
 
   it('repeats a lost task, and one that was interrupted, with a token of its own', async () => {
@@ -115,6 +122,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
     const ended = await run();
     expect(ended).toMatchObject({ status: 'FAILED', error: 'RunBroken' });
     expect(ended.cause).toContain('Configuration: no such registry');
+    expect(ended.cause).toContain(`image-replication runs ${ended.executionArn}`);
     expect((await account.mails()).at(-1)).toContain('no such registry');
     expect(kinds()).toEqual(['plan']);
   });
@@ -141,6 +149,8 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
       ['worker', '--shard', shards[1]?.shard],
       ['summary', '--shards', planned.location],
     ]);
+    // Of what the run itself has counted nothing is counted again.
+    expect(recorded()).toEqual(['ImagesFailed', 'Succeeded']);
   });
 
   it('ends the job when all images are there, and only then', async () => {
