@@ -14,6 +14,7 @@ export const conditions = [
   'HasSrcAccount',
   'ReadsOwnEcr',
   'ReadsListedEcr',
+  'AsksForTags',
   'HasSrcRole',
   'ReadsSrcParameter',
   'HasSrcParameter',
@@ -68,6 +69,8 @@ export function declareConditions(stack: Stack): void {
     ReadsOwnEcr: and(also('SourceIsEcr'), not(given('srcRole')), not(given('srcCredential'))),
     // Lists may name repositories in any private ECR that lets this account in.
     ReadsListedEcr: not(also('SourceIsEcr')),
+    // ALL_TAGS, and the ranges and patterns of a mirror file.
+    AsksForTags: and(also('ReadsListedEcr'), or(registry, also('JobIsMirror'))),
     // drh-credentials are tried for another account's registry when nothing else is named.
     ReadsSrcParameter: and(
       registry,

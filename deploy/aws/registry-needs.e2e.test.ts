@@ -138,13 +138,13 @@ describe('rights of tasks at registries', () => {
     const open = {
       sourceType: 'Public',
       srcList: 'SELECTED',
-      srcImageList: `${host}/team/app:1.0`,
+      srcImageList: `${host}/team/app:ALL_TAGS`,
       destPrefix: 'open',
     };
     const images = { job: 'images', jobInput: 's3://lists/images.txt', destPrefix: 'listed' };
     const mirror = { job: 'mirror', jobInput: 's3://lists/config.ini', destPrefix: 'mirrored' };
     const list = ['app:1.0', 'app:1.1', 'tool:2.0'].map((each) => `${host}/team/${each}\n`).join('');
-    const section = `[app]\nimage = app\ntag = 1.0\nsource-repository = ${host}/team\nproject = team\n`;
+    const section = `[app]\nimage = app\nsemver = ^1.0\nkeep = 2\nsource-repository = ${host}/team\nproject = team\n`;
     const ecr = [...(await compare(all)), ...(await compare({ ...selected, platforms: 'linux/amd64' }))];
     const byName = await compare(open);
     const listed = [...(await compare(images, list)), ...(await compare(mirror, section, ['three']))];

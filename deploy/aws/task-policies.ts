@@ -100,6 +100,7 @@ function registries(stack: Stack, { plan, worker }: TaskRoles): void {
     'ReadsOwnEcr',
   );
   policy(stack, 'PlanListedPolicy', [plan], [{ ...listed, Action: ['ecr:BatchGetImage'] }], 'ReadsListedEcr');
+  policy(stack, 'PlanTagsPolicy', [plan], [{ ...listed, Action: ['ecr:ListImages'] }], 'AsksForTags');
   policy(
     stack,
     'WorkerListedPolicy',
