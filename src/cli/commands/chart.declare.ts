@@ -1,13 +1,13 @@
-import type { Command } from 'commander';
-import type { JobResult, Session } from '../session.ts';
+import type { CommandLine } from '../command-line.ts';
 import type { ChartCommand } from '../chart-settings.ts';
 
-/** Starts the job with the session that its common options make. */
-export type StartJob<Options> = (options: Options, work: (session: Session) => Promise<JobResult>) => Promise<void>;
-
 /** Options of `image-replication chart`; its code is loaded when it runs. */
-export function declareChart(command: Command, start: StartJob<ChartCommand>): void {
-  command
+export function declareChart({ job, start }: CommandLine): void {
+  job(
+    'chart',
+    'copy the images of an application chart, and leave a values file that names them there',
+    'npx image-replication chart -c ./charts/shop -f values.yaml -p my-company/shop --plan',
+  )
     .option(
       '-c, --chart <chart>',
       'chart: folder, .tgz, repo/chart, https://repository/chart or oci://registry/path/chart; "" for the static list (default: runwhen-contrib/runwhen-local)',
@@ -59,6 +59,6 @@ export function declareChart(command: Command, start: StartJob<ChartCommand>): v
     .option('-v, --verbose', 'tell each tag, each name and each value')
     .action(async (options: ChartCommand) => {
       const { runChart } = await import('./chart.ts');
-      await start(options, (session) => runChart(session, options));
+      await start('chart', options, (session) => runChart(session, options));
     });
 }

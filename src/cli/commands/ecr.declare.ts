@@ -1,8 +1,14 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Option } from 'commander';
+import { type CommandLine, positive } from '../command-line.ts';
 import type { EcrOptions } from '../ecr/settings.ts';
 
 /** The options of `ecr`, which are the parameters of the data replication hub's ECR plugin in this program's words. */
-export function declareEcr(command: Command, run: (options: EcrOptions) => Promise<void>): void {
+export function declareEcr({ job, start }: CommandLine): void {
+  const command = job(
+    'ecr',
+    'bring an ECR registry up to date with another one (account, region, partition), or with listed images',
+    'npx image-replication ecr --src-region eu-west-1 --dest-account 123456789012 --dest-credential drh-credentials --dest-region cn-northwest-1',
+  );
   const concurrency = command.options.find(({ long }) => long === '--concurrency');
   if (concurrency !== undefined) {
     concurrency.description = 'blobs moved at the same time';
@@ -54,11 +60,8 @@ export function declareEcr(command: Command, run: (options: EcrOptions) => Promi
     .option('--lock <file>', 'replicate exactly what this lock says, by digest, instead of comparing or a list')
     .option('--write-lock', 'leave replication.lock.json: every image that was chosen, by digest')
     .option('--plan', 'say what would be copied, with bytes and requests; copy nothing')
-    .action(run);
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError('expected a whole number above 0');
+    .action(async (options: EcrOptions) => {
+      const { runEcr } = await import('./ecr.ts');
+      await start('ecr', options, (session) => runEcr(session, options));
+    });
 }

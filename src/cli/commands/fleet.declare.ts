@@ -1,35 +1,11 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Environment, runJob } from '../run.ts';
+import { InvalidArgumentError, Option } from 'commander';
+import { aboveZero, type CommandLine, type CommonOptions } from '../command-line.ts';
 import type { RunsOptions } from './runs.ts';
 import type { SummaryOptions } from './summary.ts';
 import type { WorkerOptions } from './worker.ts';
 
-/** Common options as the command line has them. */
-interface Common {
-  readonly out: string;
-  readonly json?: boolean;
-  readonly insecureHost?: readonly string[];
-  readonly concurrency?: number;
-  readonly maxMinutes?: number;
-  readonly report?: string;
-}
-
-/** Declares `worker`, `summary` and `runs`. @param ended takes the exit status */
-export function declareFleet(
-  job: (name: string, description: string, example: string) => Command,
-  environment: Environment,
-  ended: (status: 0 | 1 | 2) => void,
-): void {
-  const start = async (
-    name: string,
-    options: Common,
-    work: Parameters<typeof runJob>[2],
-    insecureHosts = [...(options.insecureHost ?? [])],
-  ): Promise<void> => {
-    const run = await import('../run.ts');
-    ended(await run.runJob(name, { ...options, insecureHosts }, work, environment));
-  };
-
+/** Declares `worker`, `summary` and `runs`. */
+export function declareFleet({ job, start, environment }: CommandLine): void {
   job(
     'worker',
     'copy one shard of a run that a job has planned with --shards',
@@ -40,7 +16,7 @@ export function declareFleet(
     .addOption(
       new Option('--index <n>', 'number of the shard, from 0 (default: JOB_COMPLETION_INDEX)').argParser(index),
     )
-    .action(async (options: Common & WorkerOptions) => {
+    .action(async (options: CommonOptions & WorkerOptions) => {
       const { runWorker } = await import('./worker.ts');
       // The session has this list from its start; the shard adds what it allows.
       const insecureHosts = [...(options.insecureHost ?? [])];
@@ -54,7 +30,7 @@ export function declareFleet(
     'npx image-replication summary --shards s3://runs/daily/2026-11-21',
   )
     .requiredOption('--shards <location>', 'folder of the run')
-    .action(async (options: Common & SummaryOptions) => {
+    .action(async (options: CommonOptions & SummaryOptions) => {
       const { runSummary } = await import('./summary.ts');
       await start('summary', options, (session) => runSummary(session, options));
     });
@@ -69,8 +45,8 @@ export function declareFleet(
     .option('--shards <location>', 'folder of a run, instead: on Kubernetes, or on one machine')
     .option('--redrive', 'start an execution that does the failed shards of this run again, without planning')
     .option('--watch', 'show it anew until the run has ended')
-    .addOption(new Option('--every <seconds>', 'how often --watch looks').argParser(seconds).default(10))
-    .action(async (run: string | undefined, options: Common & Omit<RunsOptions, 'run'>) => {
+    .addOption(new Option('--every <seconds>', 'how often --watch looks').argParser(aboveZero).default(10))
+    .action(async (run: string | undefined, options: CommonOptions & Omit<RunsOptions, 'run'>) => {
       const { runRuns } = await import('./runs.ts');
       await start('runs', options, (session) => runRuns(session, { ...options, run }));
     });
@@ -80,10 +56,4 @@ function index(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
   throw new InvalidArgumentError('expected a whole number from 0');
-}
-
-function seconds(text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError('expected a number above 0');
 }

@@ -1,17 +1,10 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import type { Owner } from '../../fleet/kubernetes-template.ts';
-import type { Environment, RunOptions } from '../run.ts';
+import type { CommandLine, CommonOptions } from '../command-line.ts';
 import type { KubernetesJobOptions } from './kubernetes-job.ts';
 
-/** Common options as the command line has them. */
-type Options = KubernetesJobOptions & Omit<RunOptions, 'insecureHosts'> & { readonly insecureHost?: readonly string[] };
-
-/** Declares `kubernetes-job`. @param ended takes the exit status */
-export function declareKubernetesJob(
-  job: (name: string, description: string, example: string) => Command,
-  environment: Environment,
-  ended: (status: 0 | 1 | 2) => void,
-): void {
+/** Declares `kubernetes-job`. */
+export function declareKubernetesJob({ job, start }: CommandLine): void {
   job(
     'kubernetes-job',
     'have the shards of a run copied by an Indexed Job of the cluster that this pod is in, wait for it, and sum up',
@@ -26,13 +19,9 @@ export function declareKubernetesJob(
       '--service-account <dir>',
       "token, ca.crt and namespace of the pod's service account (default: where Kubernetes mounts them)",
     )
-    .action(async (options: Options) => {
-      const [{ runJob }, { runKubernetesJob }] = await Promise.all([
-        import('../run.ts'),
-        import('./kubernetes-job.ts'),
-      ]);
-      const given = { ...options, insecureHosts: options.insecureHost ?? [] };
-      ended(await runJob('kubernetes-job', given, (session) => runKubernetesJob(session, options), environment));
+    .action(async (options: CommonOptions & KubernetesJobOptions) => {
+      const { runKubernetesJob } = await import('./kubernetes-job.ts');
+      await start('kubernetes-job', options, (session) => runKubernetesJob(session, options));
     });
 }
 

@@ -1,17 +1,9 @@
-import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { Environment } from '../run.ts';
+import type { CommandLine, CommonOptions } from '../command-line.ts';
 import type { MirrorCommand } from './mirror.ts';
 
-/** Common options as the command line has them. */
-type Options = Omit<MirrorCommand, 'insecureHosts'> & { readonly insecureHost?: readonly string[] };
-
-/** Declares `mirror`. @param ended takes the exit status */
-export function declareMirror(
-  job: (name: string, description: string, example: string) => Command,
-  environment: Environment,
-  ended: (status: 0 | 1 | 2) => void,
-): void {
+/** Declares `mirror`. */
+export function declareMirror({ job, environment, ended }: CommandLine): void {
   job(
     'mirror',
     'keep the images that a mirror file lists up to date, on its schedule',
@@ -30,7 +22,7 @@ export function declareMirror(
     )
     .option('--region <region>', 'AWS region (default: AWS_DEFAULT_REGION)')
     .option('--platforms <list>', 'platforms of sections that name none, such as linux/amd64 (default: all)')
-    .action(async (options: Options) => {
+    .action(async (options: CommonOptions & Omit<MirrorCommand, 'insecureHosts'>) => {
       const { runMirror } = await import('./mirror.ts');
       ended(await runMirror({ ...options, insecureHosts: options.insecureHost ?? [] }, environment));
     });
