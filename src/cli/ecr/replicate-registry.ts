@@ -1,36 +1,26 @@
 import { resolve } from 'node:path';
 import pLimit from 'p-limit';
 import { carrySettings } from '../../aws/carry-settings.ts';
-import { readParameter, registryLogin } from '../../aws/parameters.ts';
 import { placeName } from '../../copy/request.ts';
-import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
 import { isDigest } from '../../model/digest.ts';
-import { ReplicationError, toReplicationError } from '../../model/errors.ts';
-import type { Lock } from '../../model/lock.ts';
+import { toReplicationError } from '../../model/errors.ts';
 import { planVersion } from '../../model/plan.ts';
-import { locate, parseReference } from '../../model/reference.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
-import type { ReadStore } from '../../model/store.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
-import { registryStore } from '../../registry/store.ts';
 import { counted, shortened } from '../../report/format.ts';
-import { parseSelection, type SelectedImage } from '../../sources/ecr/selection.ts';
-import { dockerCredentials } from '../docker-credentials.ts';
-import { lazyEcr } from '../lazy-ecr.ts';
 import { lockedSession, lockMismatches } from '../lock-plan.ts';
 import { tellEstimate } from '../plan-estimate.ts';
 import { platformTexts } from '../platform-text.ts';
 import type { JobResult, Session } from '../session.ts';
-import { layoutHost } from '../target.ts';
 import { deletionLines, deletionStatuses, prune } from './deletions.ts';
-import { type EcrSides, ecrWork } from './ecr-work.ts';
-import { leaveEcrLock, lockedWork, onlyHost, readEcrLock } from './ecr-lock.ts';
+import type { EcrSides } from './ecr-work.ts';
+import { leaveEcrLock } from './ecr-lock.ts';
 import { openStatus } from './open-status.ts';
-import { registryWork } from './registry-work.ts';
-import type { Chosen, EcrSettings } from './settings.ts';
-import { filledFrom, openEcrDestination, openEcrSource, originTags, sourceTag, type Surroundings } from './sides.ts';
+import type { EcrSettings } from './settings.ts';
+import { filledFrom, sourceTag, type Surroundings } from './sides.ts';
 import { absentStatus, statusRecorder, unchangedStatus } from './status-recorder.ts';
 import { replicateWithTries } from './tries.ts';
+import { openEcrJob, type Opened } from './open-job.ts';
 import type { EcrWork } from './work.ts';
 
 export interface Asking {
@@ -41,18 +31,6 @@ export interface Asking {
 /** Lines of a long list that are printed. */
 const mostLines = 200;
 
-export interface Opened {
-  readonly work: EcrWork;
-  readonly destination: EcrSides['destination'];
-  /** Host of the source registry; absent where there are several. */
-  readonly source: EcrSides['source'] | undefined;
-  /** The lock that is replicated. */
-  readonly lock: Lock | undefined;
-  /** Host that the login of `--src-credential` is for. */
-  readonly loginHost: string | undefined;
-  close(): Promise<void>;
-}
-
 /** Compares, copies with several tries, keeps the status, and prunes: the ECR job without its alarm. */
 export async function replicateRegistry(
   around: Surroundings,
@@ -61,7 +39,7 @@ export async function replicateRegistry(
 ): Promise<JobResult> {
   const { session } = around;
   session.reporter.emit({ type: 'phase', phase: 'compare' });
-  const opened = await open(around, settings);
+  const opened = await openEcrJob(around, settings);
   try {
     announce(session, opened);
     if (settings.sharding !== undefined) return await sharded(around, settings, settings.sharding, opened);
@@ -71,96 +49,6 @@ export async function replicateRegistry(
   } finally {
     await opened.close();
   }
-}
-
-async function open(around: Surroundings, settings: EcrSettings): Promise<Opened> {
-  const { session } = around;
-  const locked = settings.lock === undefined ? undefined : await readEcrLock(settings.lock);
-  const selected = locked === undefined ? await selection(around, settings.chosen, settings.source.type) : undefined;
-  if (settings.source.type === 'Amazon_ECR') {
-    const source = await openEcrSource(around, settings.source.place);
-    if (locked !== undefined) {
-      // Nothing tells what prefix the lock was written with: repositories that are made get no tag, and so are never pruned.
-      const destination = await openDestination(around, settings, undefined);
-      const work = lockedWork(locked, onlyHost(source.store, source.host, locked.path), destination);
-      return { ...work, destination, source, loginHost: undefined, close: () => Promise.resolve() };
-    }
-    const destination = await openDestination(around, settings, filledFrom(source.host, settings.prefix));
-    const work = await ecrWork({ source, destination }, settings, selected, session.signal);
-    return { work, lock: undefined, destination, source, loginHost: undefined, close: () => Promise.resolve() };
-  }
-  const ecr = lazyEcr(session, undefined);
-  const login = settings.source.type === 'Private' ? settings.source.login : undefined;
-  const own = login === undefined ? undefined : await parameterLogin(around, login, selected ?? locked?.images ?? []);
-  const credentials = firstCredential([
-    ...(own === undefined ? [] : [own.credentials]),
-    ecr.credentials,
-    dockerCredentials(session),
-  ]);
-  const stores = new Map<string, ReadStore>();
-  const storeOf = (host: string): ReadStore => {
-    const store = stores.get(host) ?? registryStore(session.transport, host, { credentials });
-    stores.set(host, store);
-    return store;
-  };
-  const destination = await openDestination(around, settings, undefined);
-  const found =
-    locked === undefined
-      ? { work: await registryWork(selected ?? [], storeOf, destination, settings, session.signal), lock: undefined }
-      : lockedWork(locked, storeOf, destination);
-  return { ...found, destination, source: undefined, loginHost: own?.host, close: () => ecr.close() };
-}
-
-async function openDestination(
-  around: Surroundings,
-  { destination }: EcrSettings,
-  origin: string | undefined,
-): Promise<EcrSides['destination']> {
-  if ('layout' in destination) {
-    const { openOciLayout } = await import('../../layout/oci-layout.ts');
-    return { host: layoutHost, store: await openOciLayout(destination.layout), ecr: undefined };
-  }
-  const ecr = await openEcrDestination(around, destination, { tags: originTags(origin) });
-  return { host: ecr.host, store: ecr.store, ecr };
-}
-
-async function selection(
-  { home, session }: Surroundings,
-  chosen: Chosen,
-  type: EcrSettings['source']['type'],
-): Promise<readonly SelectedImage[] | undefined> {
-  const hosts = type === 'Amazon_ECR' ? 'none' : 'allowed';
-  switch (chosen.kind) {
-    case 'all':
-      return undefined;
-    case 'list':
-      return parseSelection(chosen.text, '--src-image-list', hosts);
-    case 'parameter': {
-      const text = await readParameter(home, chosen.name, session.signal);
-      return parseSelection(text, `the parameter ${chosen.name}`, hosts);
-    }
-  }
-}
-
-/** A login is for one registry; sent to the others of a list it would be given away. */
-async function parameterLogin(
-  { home, session }: Surroundings,
-  name: string,
-  selected: readonly Pick<SelectedImage, 'name'>[],
-): Promise<{ readonly host: string | undefined; readonly credentials: CredentialSource }> {
-  const [host, ...others] = new Set(selected.map((image) => locate(parseReference(image.name)).registry));
-  if (others.length > 0)
-    throw new ReplicationError(
-      'usage',
-      `--src-credential is for one registry, and the list names ${host ?? ''}, ${others.join(', ')}`,
-      {
-        remedy: 'replicate one private registry in a run, or log in to them with `docker login`',
-      },
-    );
-  const login = await registryLogin(home, name, session.signal);
-  const credentialFor: CredentialSource['credentialFor'] = (asked) =>
-    Promise.resolve(asked === host ? { kind: 'basic', ...login } : undefined);
-  return { host, credentials: { credentialFor } };
 }
 
 function announce(session: Session, { work, destination }: Opened): void {

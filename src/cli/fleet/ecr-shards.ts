@@ -2,7 +2,7 @@ import type { AccessTable } from '../../fleet/shard.ts';
 import { locate, parseReference } from '../../model/reference.ts';
 import type { CopyRequest } from '../../copy/request.ts';
 import { splitTarget } from '../../model/target-name.ts';
-import type { Opened } from '../ecr/replicate-registry.ts';
+import type { Opened } from '../ecr/open-job.ts';
 import type { EcrSettings } from '../ecr/settings.ts';
 import { filledFrom, originTags, type Surroundings } from '../ecr/sides.ts';
 import type { AbsentImage } from '../ecr/work.ts';
