@@ -91,6 +91,19 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(world.destination.repositories()).toEqual([]);
   });
 
+  it('refuses to copy a registry onto itself: under a prefix each run would copy the copies of the one before', async () => {
+    const here = ['--dest-region', 'eu-west-1', '--dest-account', sourceAccount, '--plan'];
+    const selected = ['--src-list', 'SELECTED', '--src-image-list', 'team/app:1.0'];
+    for (const args of [[], ['--dest-prefix', 'copies'], selected]) {
+      const run = await ecr(...here, ...args);
+      expect(run.status, run.stdout).toBe(2);
+      expect(run.stdout).toContain(`source and destination are one registry, ${sourceHost}`);
+    }
+    const beside = await ecr(...here, ...selected, '--dest-prefix', 'copies');
+    succeeded(beside);
+    expect(beside.stdout).toContain(`${sourceHost}/team/app:1.0 -> ${sourceHost}/copies/team/app:1.0`);
+  });
+
   it('copies everything with the keys of the parameter, and proves it with --once', async () => {
     const run = await ecr('--once');
     succeeded(run);
