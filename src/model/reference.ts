@@ -16,7 +16,7 @@ export interface Reference {
 
 /** Where a reference leads: registry and repository with Docker Hub's short forms spelled out. */
 export interface Location {
-  /** `docker.io`, `quay.io`, `localhost:5000`, … */
+  /** `docker.io`, `quay.io`, `localhost:5000`, …: in lower case, as hosts are the same in any (RFC 3986 section 3.2.2). */
   readonly registry: string;
   /** `library/nginx` for `nginx`. */
   readonly repository: string;
@@ -79,10 +79,10 @@ export function parseReference(text: string): Reference {
 
 const dockerHubNames = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io', 'registry.hub.docker.com']);
 
-/** Spells out Docker Hub's short forms: `nginx` is `docker.io/library/nginx:latest`. */
+/** Spells out Docker Hub's short forms: `nginx` is `docker.io/library/nginx:latest`. Hosts become lower case: `QUAY.IO` is `quay.io`. */
 export function locate(reference: Reference): Location {
-  const registry =
-    reference.registry === undefined || dockerHubNames.has(reference.registry) ? 'docker.io' : reference.registry;
+  const host = reference.registry?.toLowerCase();
+  const registry = host === undefined || dockerHubNames.has(host) ? 'docker.io' : host;
   const official = registry === 'docker.io' && !reference.repository.includes('/');
   return {
     registry,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkTargetRepository, registryAsName, splitTarget, targetReference } from './target-name.ts';
+import { checkTargetRepository, portAsName, registryAsName, splitTarget, targetReference } from './target-name.ts';
 
 const prefix = '123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-';
 
@@ -18,6 +18,16 @@ describe('target names', () => {
     expect(registryAsName('host:5000')).toBe('host-5000');
     expect(registryAsName('host:5000/team')).toBe('host-5000/team');
     expect(registryAsName('quay.io')).toBe('quay.io');
+  });
+
+  it('has hosts in lower case, and leaves everything behind them', () => {
+    expect(targetReference(prefix, 'QUAY.IO/a/b:V1')).toBe(`${prefix}quay.io/a/b:V1`);
+    expect(targetReference(prefix, 'Host:5000/a:V1')).toBe(`${prefix}host-5000/a:V1`);
+    expect(targetReference(prefix, 'nginx:V1')).toBe(`${prefix}nginx:V1`);
+    expect(registryAsName('Quay.IO/a/b:V1')).toBe('quay.io/a/b:V1');
+    expect(registryAsName('HOST:5000')).toBe('host-5000');
+    for (const text of ['nginx:V1', 'Team/App', 'nginx@sha256:A', 'a/B.C']) expect(registryAsName(text)).toBe(text);
+    expect(portAsName('Charts:5000')).toBe('Charts-5000');
   });
 
   it('splits a target whose registry has a port and no dot', () => {

@@ -7,15 +7,23 @@ const shortestName = 2;
 const longestName = 256;
 
 /**
- * A registry as part of a repository name: a port becomes `-<port>`, since a repository name has no colon.
- * `host:5000` gives `host-5000`, `host:5000/team` gives `host-5000/team`.
+ * A registry as part of a repository name: a port becomes `-<port>`, since a repository name has no colon, and the host is in
+ * lower case, which means the same (RFC 3986 section 3.2.2) and is all that ECR takes. What has neither dot nor port may be no
+ * host, and stays, as does what stands behind the host.
+ * `Host:5000` gives `host-5000`, `host:5000/team` gives `host-5000/team`.
  */
 export function registryAsName(registry: string): string {
-  return registry.replace(/^([^/]*):([0-9]+)(?=\/|$)/, '$1-$2');
+  const host = /^(?:[^/:@]*\.[^/:@]*|[^/:@]+(?=:[0-9]+(?:\/|$)))/;
+  return portAsName(registry.replace(host, (written) => written.toLowerCase()));
+}
+
+/** The same for what need not be a host: upper case stays. */
+export function portAsName(segment: string): string {
+  return segment.replace(/^([^/]*):([0-9]+)(?=\/|$)/, '$1-$2');
 }
 
 /**
- * Name at the target of an image reference that is kept as it was written, registry included.
+ * Name at the target of an image reference that is kept as it was written, registry included; the registry's host in lower case.
  * @param prefix what every target begins with: `<registry host>/<project>-`, or ends in `/`
  */
 export function targetReference(prefix: string, written: string): string {

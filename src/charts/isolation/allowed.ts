@@ -45,7 +45,7 @@ export function allowedRegistries(hosts: readonly string[], region: string): (re
       remedy: `write hosts as references have them, such as registry.example.com:5000, or ${eksAddons}`,
     });
   }
-  const names = new Set(hosts);
+  const names = new Set(hosts.map((host) => (host === eksAddons ? host : host.toLowerCase())));
   return (reference) => {
     const host = hostOf(reference);
     if (host === undefined) return false;

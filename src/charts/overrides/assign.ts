@@ -98,9 +98,9 @@ function isTarget(target: string, prefix: string): boolean {
   }
 }
 
-/** Whether two references, as written, name the same thing; tags are compared as they stand. */
+/** Whether two references name the same thing; tags are compared as they stand. */
 function sameImage(a: string, b: string): boolean {
-  const spelled = (text: string): string => (hasHost(text) ? text : `docker.io/${text}`);
+  const spelled = (text: string): string => registryAsName(hasHost(text) ? text : `docker.io/${text}`);
   return spelled(a) === spelled(b);
 }
 

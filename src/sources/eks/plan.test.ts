@@ -326,7 +326,7 @@ b: { repository: { location: values, path: b } }
 c: { repository: { location: values, path: c } }
 d: { repository: { location: values, path: d } }
 e: { repository: { location: values, path: e } }`,
-      { values: `a: quay.io/a:v1\nb: true\nc: Quay.io/c\nd: ~\ne: quay.io/${'e'.repeat(250)}` },
+      { values: `a: quay.io/a:v1\nb: true\nc: Team/c\nd: ~\ne: quay.io/${'e'.repeat(250)}` },
     );
     expect(messages(result)).toEqual([
       expect.stringContaining('"quay.io/a:v1:v1" is not an image reference'),

@@ -1,4 +1,4 @@
-import { checkTargetRepository, registryAsName } from '../../model/target-name.ts';
+import { checkTargetRepository, portAsName } from '../../model/target-name.ts';
 
 /**
  * Where a chart is pushed, without tag: prefix, last segment of its repository's URL, name (the name of the original module,
@@ -7,7 +7,7 @@ import { checkTargetRepository, registryAsName } from '../../model/target-name.t
  */
 export function chartTarget(prefix: string, repository: string, name: string): string {
   const last = repository.replace(/\/+$/, '').split('/').at(-1) ?? repository;
-  const target = `${prefix}${registryAsName(last)}/${name}`;
+  const target = `${prefix}${portAsName(last)}/${name}`;
   checkTargetRepository(target);
   return target;
 }
