@@ -15,6 +15,8 @@ export const IsolationPlace = z.object({
   object: z.string(),
   /** `spec.template.spec.containers[0].image`. */
   field: z.string(),
+  /** Set when only an upgrade of the release renders it there, and not its installation. */
+  onlyUpgrade: z.literal(true).optional(),
 });
 export type IsolationPlace = Readonly<z.infer<typeof IsolationPlace>>;
 

@@ -48,8 +48,8 @@ function gapOf(
   };
 }
 
-export function placeText({ template, line, object, field }: IsolationPlace): string {
-  return `${template}:${line} (${object}: ${field})`;
+export function placeText({ template, line, object, field, onlyUpgrade }: IsolationPlace): string {
+  return `${template}:${line} (${object}: ${field})${onlyUpgrade === true ? ', upgrades only' : ''}`;
 }
 
 const reasons: Readonly<Record<IsolatedReference['outcome'], string>> = {

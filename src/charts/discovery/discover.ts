@@ -48,12 +48,12 @@ export function discover(rendered: string, memo: DiscoveryMemo = new Map()): Dis
   const secrets = new Set<string>();
   let objects = 0;
   let workloads = 0;
-  for (const { template, text, firstLine } of splitRender(rendered)) {
+  for (const { template, text, firstLine, ...mark } of splitRender(rendered)) {
     const findings = memo.get(text) ?? readManifests(text);
     memo.set(text, findings);
     const placed = <T extends { readonly place: FoundReference['place'] }>(each: T): T => ({
       ...each,
-      place: { ...each.place, template, line: each.place.line + firstLine - 1 },
+      place: { ...each.place, template, ...mark, line: each.place.line + firstLine - 1 },
     });
     references.push(...findings.references.map(placed));
     notImages.push(...findings.notImages.map(placed));

@@ -2,6 +2,8 @@
 export interface ReferencePlace {
   /** Template file as helm names it in its `# Source:` comment: `kyverno/charts/grafana/templates/deployment.yaml`. */
   readonly template: string;
+  /** Set when it is in what an upgrade renders. What an install renders has a place of its own. */
+  readonly isUpgrade?: true;
   /** Line in what that template rendered, from 1. */
   readonly line: number;
   readonly object: {

@@ -44,10 +44,10 @@ export async function assemble(request: IsolationRequest, findings: Findings): P
     references: rows.map(({ row }) => row),
     conditional: conditionalRows(request, hidden, rows),
     rejected: rejectedRows(findings),
-    derived: derivation.proof.derived.map(({ template, before, after }) => ({ template, before, after })),
+    derived: distinct(derivation.proof.derived.map(({ template, before, after }) => ({ template, before, after }))),
     warnings: [...(await warningsOf(request, uses, rows)), ...hidden.warnings],
     holds: problems.length === 0 && !rows.some(({ row }) => row.outcome === 'refused' || row.outcome === 'unknown'),
-    problems: [...problems],
+    problems: [...new Set(problems)],
     ...cost,
   };
   return {
@@ -64,6 +64,11 @@ function rejectedRows({ rejected, wanted, hidden }: Findings): ChartIsolation['r
   const told = new Set(rejected.map(({ found }) => found.text));
   const others = hidden.rejected.filter(({ found }) => !told.has(found.text) && !wanted.has(found.text));
   return [...rejected, ...others].map(({ found, why }) => ({ text: found.text, place: placeOf(found.place), why }));
+}
+
+/** Installs and upgrades render most lines alike. */
+function distinct<T>(items: readonly T[]): T[] {
+  return [...new Map(items.map((item) => [JSON.stringify(item), item])).values()];
 }
 
 function problemsOf({ proof }: Derived): readonly string[] {

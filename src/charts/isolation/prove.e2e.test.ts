@@ -3,14 +3,10 @@ import { describeWith } from '../../../test/tools.ts';
 import { digestOf, type Digest } from '../../model/digest.ts';
 import type { ChartIsolation } from '../../model/isolation.ts';
 import { readChart } from '../chart.ts';
-import { chart, helmBinary, pod, prefix, type Values } from '../overrides/test-support.ts';
-import { createRenderer } from '../render/render-chart.ts';
-import { calm } from '../test-support.ts';
-import { isolateChart } from './isolate.ts';
+import { chart, pod, prefix, type Values } from '../overrides/test-support.ts';
 import type { IsolatedChart, IsolationRequest } from './port.ts';
-import { proveChart, type ProofRequest } from './prove.ts';
-
-const renderer = createRenderer(helmBinary());
+import type { ProofRequest } from './prove.ts';
+import { isolate as isolateArchive, prove as proveArchive, proofs, told } from './test-support.ts';
 
 /** Two images by values, one of them in an argument, and one that stands in the template. */
 const archive = chart({
@@ -18,52 +14,9 @@ const archive = chart({
   'templates/pod.yaml': `${pod('{{ .Values.image.repository }}:{{ .Values.image.tag }}')}      args: ["--helper={{ .Values.helper }}"]\n    - name: b\n      image: quay.io/team/fixed:3\n`,
 });
 
-async function isolate(changes: Partial<IsolationRequest> = {}): Promise<IsolatedChart> {
-  return isolateChart({
-    key: 'web',
-    chart: await readChart(archive),
-    archive,
-    chartTarget: `${prefix}charts/web:1.2.3`,
-    kubeVersion: '1.34',
-    apiVersions: [],
-    values: {},
-    declared: {},
-    declaredImages: new Map(),
-    profiles: [],
-    copyConditional: false,
-    prefix,
-    isAllowed: () => false,
-    exists: () => Promise.resolve(true),
-    renderer,
-    signal: calm(),
-    ...changes,
-  });
-}
-
-async function prove(isolated: IsolatedChart, changes: Partial<ProofRequest> = {}): Promise<ChartIsolation> {
-  const copied = new Map(isolated.images.map(({ target, reference }) => [target, digestOf(reference)]));
-  return proveChart({
-    isolation: isolated.isolation,
-    archive,
-    published: isolated.values,
-    overrides: isolated.overrides,
-    uses: isolated.uses,
-    kubeVersion: '1.34',
-    apiVersions: [],
-    prefix,
-    isAllowed: () => false,
-    copied,
-    digestAt: (target) => Promise.resolve(copied.get(target)),
-    renderer,
-    signal: calm(),
-    ...changes,
-  });
-}
-
-const proofs = ({ references }: ChartIsolation): readonly string[] =>
-  references.map(({ reference, outcome, proof }) => `${reference} ${outcome} ${proof}`);
-const told = ({ references, problems }: ChartIsolation): string =>
-  [...references.map(({ problem = '' }) => problem), ...problems].join('\n');
+const isolate = (changes: Partial<IsolationRequest> = {}): Promise<IsolatedChart> => isolateArchive(archive, changes);
+const prove = (isolated: IsolatedChart, changes: Partial<ProofRequest> = {}): Promise<ChartIsolation> =>
+  proveArchive(archive, isolated, changes);
 
 describeWith(['helm4'], 'the isolation proof', () => {
   it('holds for what was derived, and leaves open what no value moves', async () => {
@@ -99,6 +52,21 @@ describeWith(['helm4'], 'the isolation proof', () => {
     const failed = await prove({ ...isolated, values: rest, overrides: rest }, { archive: thrice });
     expect(failed.holds).toBe(false);
     expect(told(failed)).toContain('quay.io/team/web:1 is neither at the target nor at an allowed host');
+  });
+
+  it('takes hosts in upper case for what they are, and names the target in lower case', async () => {
+    const loud = chart({
+      'values.yaml': 'image: QUAY.IO/team/web:V1\nregistry: Quay.IO\n',
+      'templates/pod.yaml': `${pod('{{ .Values.image }}')}    - name: b\n      image: "{{ .Values.registry }}/team/b:2"\n    - name: c\n      image: QUAY.IO/team/fixed:3\n`,
+    });
+    const isolated = await isolate({ archive: loud, chart: await readChart(loud) });
+    expect(isolated.values).toEqual({ image: `${prefix}quay.io/team/web:V1`, registry: `${prefix}quay.io` });
+    expect(isolated.images.map(({ reference, target }) => [reference, target])).toEqual([
+      ['QUAY.IO/team/fixed:3', `${prefix}quay.io/team/fixed:3`],
+      ['QUAY.IO/team/web:V1', `${prefix}quay.io/team/web:V1`],
+      ['Quay.IO/team/b:2', `${prefix}quay.io/team/b:2`],
+    ]);
+    expect(await prove(isolated, { archive: loud })).toMatchObject({ holds: true, problems: [] });
   });
 
   it('takes a place that is read in two ways for one', async () => {

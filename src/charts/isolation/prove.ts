@@ -7,7 +7,7 @@ import type { Renderer } from '../render/render-chart.ts';
 import { mergeAppending } from './merge-lists.ts';
 import { conditionalProfile } from './port.ts';
 import { chartRenders } from './renders.ts';
-import { byDigestAlone, placeOf, placeText } from './texts.ts';
+import { byDigestAlone, noUpgrade, placeOf, placeText } from './texts.ts';
 
 /** A chart at the target, to be proven with what is published for it. */
 export interface ProofRequest {
@@ -108,6 +108,9 @@ class ChartProof {
       this.#problems.add(`does not render ${where}: ${look.why}`);
       return;
     }
+    const isKnown = this.#request.isolation.warnings.some((warning) => warning.startsWith(noUpgrade(profile)));
+    if (look.upgradeRefusal !== undefined && !isKnown)
+      this.#problems.add(`does not render for an upgrade ${where}: ${look.upgradeRefusal}`);
     const left = new Map(this.#left);
     const seen = new Set<string>();
     for (const found of look.references) {

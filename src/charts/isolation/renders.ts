@@ -1,6 +1,7 @@
 import type { Values } from '../values/tree.ts';
 import { discover, type Discovery, type DiscoveryMemo } from '../discovery/discover.ts';
 import type { Rendering, RenderValues } from '../overrides/port.ts';
+import type { Refusal } from '../render/refusal.ts';
 import type { Renderer, RenderOutcome, RenderRequest } from '../render/render-chart.ts';
 
 /** What one render shows. */
@@ -9,12 +10,17 @@ export type Look =
       readonly discovery: Discovery;
       readonly crds: string;
       readonly warnings: readonly string[];
+      /** Set when the chart does not render for an upgrade: helm's words. */
+      readonly upgradeRefusal?: string;
     })
   | Extract<Rendering, { readonly kind: 'refused' }>;
 
 /** Renders of one chart, counted. */
 export interface ChartRenders {
-  /** Renders with these values; what it shows is kept for the first `render` with the same ones. */
+  /**
+   * Renders with these values; what it shows is kept for the first `render` with the same ones. That the chart does not render for
+   * an upgrade is a fact about it, which `render` takes for granted from then on; new refusals there are due to the values.
+   */
   look(values: Values, signal: AbortSignal): Promise<Look>;
   readonly render: RenderValues;
   readonly raw: (values: Values, signal: AbortSignal) => Promise<RenderOutcome>;
@@ -26,27 +32,31 @@ export interface ChartRenders {
 export function chartRenders(renderer: Renderer, request: Omit<RenderRequest, 'values' | 'signal'>): ChartRenders {
   const memo: DiscoveryMemo = new Map();
   const kept = new Map<string, Look>();
+  const excused = new Set<string>();
   let renders = 0;
   let seconds = 0;
   const raw = async (values: Values, signal: AbortSignal): Promise<RenderOutcome> => {
-    renders += 1;
     const outcome = await renderer.render({ ...request, values: [values], signal });
+    renders += outcome.renders ?? 1;
     seconds += outcome.seconds;
     return outcome;
   };
-  const read = async (values: Values, signal: AbortSignal): Promise<Look> => {
+  const read = async (values: Values, signal: AbortSignal, isFirst: boolean): Promise<Look> => {
     const outcome = await raw(values, signal);
-    if (outcome.kind === 'refused')
-      return { kind: 'refused', why: outcome.refusal.message, values: outcome.refusal.values };
+    const refusal = outcome.kind === 'refused' ? outcome.refusal : outcome.upgradeRefusal;
+    if (isFirst && refusal !== undefined) excused.add(whereOf(refusal));
+    if (outcome.kind === 'refused' || (refusal !== undefined && !excused.has(whereOf(refusal))))
+      return { kind: 'refused', why: refusal?.message ?? '', values: refusal?.values ?? [] };
     const { text, crds, warnings } = outcome;
     const discovery = discover(text, memo);
-    return { kind: 'rendered', text, references: discovery.references, discovery, crds, warnings };
+    const told = refusal === undefined ? {} : { upgradeRefusal: refusal.message };
+    return { kind: 'rendered', text, references: discovery.references, discovery, crds, warnings, ...told };
   };
   return {
     memo,
     raw,
     async look(values, signal) {
-      const look = await read(values, signal);
+      const look = await read(values, signal, true);
       kept.set(JSON.stringify(values), look);
       return look;
     },
@@ -55,8 +65,13 @@ export function chartRenders(renderer: Renderer, request: Omit<RenderRequest, 'v
       const known = kept.get(key);
       // Only once: whoever renders the same values again wants to see what the chart makes at random.
       kept.delete(key);
-      return known ?? read(values, signal);
+      return known ?? read(values, signal, false);
     },
     cost: () => ({ renders, seconds: Math.round(seconds * 1000) / 1000 }),
   };
+}
+
+/** A refusal by its place: its words may repeat values. */
+function whereOf({ template, line, message }: Refusal): string {
+  return template === undefined ? message : `${template}:${line ?? 0}`;
 }

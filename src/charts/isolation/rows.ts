@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from '../../model/digest.ts';
-import type { IsolatedReference } from '../../model/isolation.ts';
+import type { IsolatedReference, IsolationPlace } from '../../model/isolation.ts';
 import type { FoundReference } from '../discovery/found.ts';
 import type { Outcome } from '../overrides/port.ts';
 import { formatPath, leaves, type ValuePath, type Values } from '../values/tree.ts';
@@ -57,8 +57,21 @@ function rowOf(fate: Fate, founds: readonly FoundReference[], profiles: Readonly
   return [{ row, found: first, digest: pinned && !reference.includes('@') ? digestIn(target) : undefined }];
 }
 
+/** With a mark where no install has the reference in such a field. */
 function distinctPlaces(founds: readonly FoundReference[]): IsolatedReference['places'] {
-  return [...new Map(founds.map(({ place }) => [JSON.stringify(placeOf(place)), placeOf(place)])).values()];
+  const installed = new Set(
+    founds.flatMap(({ place }) => (place.isUpgrade === true ? [] : [fieldKey(placeOf(place))])),
+  );
+  const places = founds.map(({ place }): IsolationPlace => {
+    const plain = placeOf(place);
+    return place.isUpgrade !== true || installed.has(fieldKey(plain)) ? plain : { ...plain, onlyUpgrade: true };
+  });
+  return [...new Map(places.map((place) => [JSON.stringify(place), place])).values()];
+}
+
+/** Lines shift when an upgrade has more above it, and names can be random. */
+function fieldKey({ template, object, field }: IsolationPlace): string {
+  return [template, object.replace(/\/.*$/, ''), field].join('\0');
 }
 
 function digestIn(target: string | undefined): Digest | undefined {

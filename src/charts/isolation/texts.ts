@@ -10,8 +10,13 @@ export function placeOf({ template, line, object, path, inside }: FoundReference
 }
 
 /** `Deployment/web spec.containers[0].image (web/templates/deployment.yaml:12)` */
-export function placeText({ template, line, object, field }: IsolationPlace): string {
-  return `${object} ${field} (${template}:${line})`;
+export function placeText({ template, line, object, field, onlyUpgrade }: IsolationPlace): string {
+  return `${object} ${field} (${template}:${line}${onlyUpgrade === true ? ', upgrades only' : ''})`;
+}
+
+/** Begins the warning about a chart that does not render for an upgrade. */
+export function noUpgrade(profile: string): string {
+  return `does not render for an upgrade under profile ${profile},`;
 }
 
 export function isInList(path: ValuePath): boolean {

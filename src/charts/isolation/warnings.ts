@@ -3,7 +3,7 @@ import { shortenedTemplates } from '../discovery/shortened.ts';
 import { templateTexts } from '../render/template-texts.ts';
 import type { IsolationRequest } from './port.ts';
 import type { Row } from './rows.ts';
-import { placeOf, placeText } from './texts.ts';
+import { noUpgrade, placeOf, placeText } from './texts.ts';
 import type { Use } from './uses.ts';
 
 /** What the reader should know of a chart's renders. */
@@ -16,6 +16,11 @@ export async function warningsOf(
   const looks = uses.map(({ look }) => look);
   if (looks.every(({ discovery }) => discovery.workloads === 0 && discovery.references.length === 0))
     warnings.add('renders nothing that runs containers');
+  for (const { profile, look } of uses)
+    if (look.upgradeRefusal !== undefined)
+      warnings.add(
+        `${noUpgrade(profile.name)} so images that only an upgrade needs are not seen there: ${oneLine(look.upgradeRefusal)}`,
+      );
   for (const { discovery, warnings: said } of looks) {
     for (const { template, line, message } of discovery.broken)
       warnings.add(`${template}:${line} could not be read for references: ${message}`);
@@ -50,6 +55,10 @@ const unreadNotes = {
   secret: 'what Secrets hold is not read, so whatever it names is neither copied nor re-pointed nor part of the proof',
   encoded: 'it is encoded data, so whatever it names is neither copied nor re-pointed nor part of the proof',
 } as const;
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').trim().slice(0, 300);
+}
 
 function secretNote(why: string): string {
   return why === 'holds-a-secret' ? ': it holds a secret' : '';

@@ -4,10 +4,11 @@ import type { Sentinels } from './sentinel.ts';
 
 /**
  * The place of a reference, without what may differ between two renders of the same chart: names can be random or made
- * from values.
+ * from values. What an upgrade renders is another place than what an install does.
  */
 export function placeKey({ place, kind }: FoundReference): string {
-  return [kind, place.template, place.object.apiVersion, place.object.kind, ...place.path].join('\0');
+  const release = place.isUpgrade === true ? 'upgrade' : 'install';
+  return [kind, release, place.template, place.object.apiVersion, place.object.kind, ...place.path].join('\0');
 }
 
 /** References of one render with those of another at the same places, in the order of the documents. */

@@ -1,3 +1,4 @@
+import { readSource } from '../render/split.ts';
 import type { Difference } from './port.ts';
 
 /** Texts that stand for what was there before, the longest first. */
@@ -5,6 +6,8 @@ export type Masks = ReadonlyMap<string, string>;
 
 interface Document {
   readonly template: string;
+  /** The template's, for an install or for an upgrade. */
+  readonly group: string;
   readonly lines: readonly string[];
 }
 
@@ -72,17 +75,17 @@ function unmask(text: string, masks: Masks): string {
 }
 
 function documents(text: string): readonly Document[] {
-  return text.split(/^---[ \t]*$/m).map((part) => ({
-    template: /^# Source: (.+)$/m.exec(part)?.[1] ?? '',
-    lines: part.split('\n'),
-  }));
+  return text.split(/^---[ \t]*$/m).map((part) => {
+    const group = /^# Source: .+$/m.exec(part)?.[0] ?? '';
+    return { template: readSource(group)?.template ?? '', group, lines: part.split('\n') };
+  });
 }
 
 function changes(before: readonly Document[], after: readonly Document[]): readonly Change[] {
   const found: Change[] = [];
-  const rest = byTemplate(after);
+  const rest = byGroup(after);
   for (const document of before) {
-    const other = rest.get(document.template)?.shift();
+    const other = rest.get(document.group)?.shift();
     if (other === undefined) found.push(whole(document, document.lines.join('\n'), ''));
     else found.push(...changedLines(document, other));
   }
@@ -91,9 +94,9 @@ function changes(before: readonly Document[], after: readonly Document[]): reado
   return found;
 }
 
-function byTemplate(documents: readonly Document[]): Map<string, Document[]> {
+function byGroup(documents: readonly Document[]): Map<string, Document[]> {
   const groups = new Map<string, Document[]>();
-  for (const each of documents) groups.set(each.template, [...(groups.get(each.template) ?? []), each]);
+  for (const each of documents) groups.set(each.group, [...(groups.get(each.group) ?? []), each]);
   return groups;
 }
 

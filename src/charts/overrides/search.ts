@@ -132,7 +132,8 @@ class OverrideSearch {
     if (choice === undefined) return;
     const harmed = needed.filter(({ need }) => !choice.serves.has(need)).map(({ found }) => found.text);
     if (harmed.length > 0) {
-      const why = `${harmed.join(', ')} would move along with ${[...choice.serves.keys()].map(({ found }) => found.text).join(', ')}, and to no name of its own`;
+      const served = [...choice.serves.keys()].map(({ found }) => found.text);
+      const why = `${listed(harmed)} would move along with ${listed(served)}, and to no name of its own`;
       const moves = needed.map(({ found }) => found.text);
       this.#refusals.set(formatPath(candidate.path), { path: candidate.path, why, candidate, moves });
       return;
@@ -235,6 +236,10 @@ class OverrideSearch {
       cost: this.#purse.cost(),
     };
   }
+}
+
+function listed(references: readonly string[]): string {
+  return [...new Set(references)].join(', ');
 }
 
 const noPins: Pins = { settings: [], names: new Map(), by: new Map() };

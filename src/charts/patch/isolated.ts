@@ -65,11 +65,20 @@ export async function patchIsolated(
   const { isolated, archive, provenance, signal } = request;
   const references = uncontrolled(request);
   if (references.length === 0) return { isolated, patched: undefined };
-  const result = await patchChart({ archive, references, render: rendersOf(request), provenance, signal });
+  let renders = isolated.isolation.renders;
+  const renderer: Renderer = {
+    async render(each) {
+      const outcome = await request.renderer.render(each);
+      renders += outcome.renders ?? 1;
+      return outcome;
+    },
+  };
+  const render = rendersOf({ ...request, renderer });
+  const result = await patchChart({ archive, references, render, provenance, signal });
   const moved = new Map((result.kind === 'patched' ? result.moved : []).map(({ text, target }) => [text, target]));
   const left = new Map(result.left.map(({ text, why }) => [text, why]));
   const rows = isolated.isolation.references.map((row) => rowAfter(row, moved.get(row.reference), left));
-  const counted = { references: rows, renders: isolated.isolation.renders + result.renders * isolated.uses.length };
+  const counted = { references: rows, renders };
   if (result.kind === 'not-patched')
     return { isolated: { ...isolated, isolation: { ...isolated.isolation, ...counted } }, patched: undefined };
   return {

@@ -1,4 +1,5 @@
 import { type IsolatedArchive, rendersOf, uncontrolled } from '../patch/isolated.ts';
+import { releasesIn } from '../render/split.ts';
 import type { Remedies } from './port.ts';
 import { remediesFor } from './remedies.ts';
 
@@ -11,7 +12,7 @@ export async function isolatedRemedies(request: IsolatedArchive): Promise<Remedi
   if (references.length === 0) return { offered: [], notOffered: [] };
   const rendered = await rendersOf(request)(request.archive, request.signal);
   const renders = rendered.flatMap(({ profile, rendering }) =>
-    rendering.kind === 'rendered' ? [{ profile, text: rendering.text }] : [],
+    rendering.kind === 'rendered' ? releasesIn(rendering.text).map((text) => ({ profile, text })) : [],
   );
   return remediesFor({ key: request.isolated.isolation.key, renders, references });
 }

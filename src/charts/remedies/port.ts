@@ -3,7 +3,7 @@ import type { Move } from '../patch/port.ts';
 export interface RemedyRequest {
   /** Key of the chart in the data files; objects are named after it. */
   readonly key: string;
-  /** The chart rendered with its overrides, one text per profile, hooks included. */
+  /** The chart rendered with its overrides, one text per profile (one each for install and upgrade where they differ), hooks included. */
   readonly renders: readonly { readonly profile: string; readonly text: string }[];
   /** What no value moves, as those renders show it. */
   readonly references: readonly Move[];

@@ -5,6 +5,7 @@ import pLimit from 'p-limit';
 import type { Helm } from '../helm.ts';
 import { HelmLimitError, runHelm, withHelmHome } from '../helm-process.ts';
 import { readRefusal, type Refusal } from './refusal.ts';
+import { asksForUpgrade, joinReleases } from './releases.ts';
 import { isCrdFile, joinParts, splitRender } from './split.ts';
 import { templateTexts } from './template-texts.ts';
 
@@ -21,6 +22,8 @@ export interface RenderRequest {
   readonly releaseName?: string;
   /** Default `image-replication`: some charts refuse `default` (nvidia-device-plugin 0.17, templates/validation.yml). */
   readonly namespace?: string;
+  /** Render what `helm upgrade` would install, not `helm install`: `.Release.IsUpgrade` is true, and `.Release.IsInstall` is not. */
+  readonly isUpgrade?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -36,15 +39,28 @@ export interface RenderLimits {
 export type RenderOutcome =
   | {
       readonly kind: 'rendered';
-      /** What the templates rendered, hooks and tests included, as one YAML stream with `# Source:` comments. */
+      /**
+       * What the templates rendered, hooks and tests included, as one YAML stream with `# Source:` comments. From a `Renderer`:
+       * what is installed, and behind it what an upgrade has (split.ts tells them apart), for charts that ask which it is.
+       */
       readonly text: string;
       /** The files of `crds/` folders, in the same form. helm installs them as they are: no value changes them. */
       readonly crds: string;
       /** What helm warned of on the way, and what was done about a schema that needs the network. */
       readonly warnings: readonly string[];
+      /** Why helm does not render the chart for an upgrade, though it does for an install: then the text has only that. */
+      readonly upgradeRefusal?: Refusal;
+      /** Of helm, all its runs together. */
       readonly seconds: number;
+      /** Runs of helm, where it took more than one. */
+      readonly renders?: number;
     }
-  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly seconds: number };
+  | {
+      readonly kind: 'refused';
+      readonly refusal: Refusal;
+      readonly seconds: number;
+      readonly renders?: number;
+    };
 
 /**
  * Renders a chart as `helm template` does, with the real helm 3 or 4, in a sandbox (helm-process.ts): no cluster (`lookup`
@@ -69,7 +85,10 @@ export async function renderChart(
 
 /** Renders on all cores and no more: helm loads one core fully, and more of them at a time only need more memory. */
 export interface Renderer {
-  /** As `renderChart`. */
+  /**
+   * As `renderChart`, and for an upgrade too where the chart asks whether it is one (`.Release.IsUpgrade`, `.Release.IsInstall`):
+   * both are used in a cluster, so an outcome has the documents of both.
+   */
   render(request: RenderRequest): Promise<RenderOutcome>;
 }
 
@@ -80,7 +99,15 @@ export function createRenderer(
   concurrency: number = availableParallelism(),
 ): Renderer {
   const limit = pLimit(concurrency);
-  return { render: (request) => limit(() => renderChart(helm, request, limits)) };
+  const once = (request: RenderRequest): Promise<RenderOutcome> => limit(() => renderChart(helm, request, limits));
+  const asks = asksForUpgrade();
+  return {
+    async render(request) {
+      if (request.isUpgrade !== undefined || !(await asks(request))) return once(request);
+      const releases = [once({ ...request, isUpgrade: false }), once({ ...request, isUpgrade: true })] as const;
+      return joinReleases(...(await Promise.all(releases)));
+    },
+  };
 }
 
 type Run =
@@ -131,6 +158,7 @@ async function templateArguments(request: RenderRequest, home: string): Promise<
     `--namespace=${request.namespace ?? 'image-replication'}`,
     `--kube-version=${fullVersion(request.kubeVersion)}`,
     '--include-crds',
+    ...(request.isUpgrade === true ? ['--is-upgrade'] : []),
     ...(request.apiVersions ?? []).map((version) => `--api-versions=${version}`),
     ...files.flatMap((file) => ['--values', file]),
   ];

@@ -2,6 +2,8 @@
 export interface RenderedPart {
   /** Template file as helm names it in `# Source:`: `web/charts/cache/templates/deployment.yaml`. */
   readonly template: string;
+  /** Set when this is what an upgrade of a release renders, and not its installation. */
+  readonly isUpgrade?: true;
   /** What stands below the `# Source:` line, up to the next `---`. */
   readonly text: string;
   /**
@@ -12,7 +14,9 @@ export interface RenderedPart {
 }
 
 const separator = /^---[ \t]*(?:#.*)?\r?$/;
-const sourceComment = /^# Source: (.+?)\r?$/;
+/** helm's own comment, with a mark where it is about an upgrade. */
+const upgradeMark = ' (--is-upgrade)';
+const sourceComment = /^# Source: (.+?)( \(--is-upgrade\))?\r?$/;
 
 /**
  * Cuts helm's output into its documents. A document without a `# Source:` comment belongs to the file above it: a file of
@@ -22,12 +26,15 @@ export function splitRender(rendered: string): readonly RenderedPart[] {
   const parts: RenderedPart[] = [];
   const counted = new Map<string, number>();
   let template = 'unknown template';
+  let isUpgrade = false;
   let lines: string[] = [];
   const finish = (): void => {
-    const first = counted.get(template) ?? 1;
+    const source = sourceOf({ template, isUpgrade });
+    const first = counted.get(source) ?? 1;
     if (lines.some((line) => line.trim() !== '')) {
-      parts.push({ template, text: `${lines.join('\n')}\n`, firstLine: first });
-      counted.set(template, first + lines.length);
+      const mark = isUpgrade ? { isUpgrade } : {};
+      parts.push({ template, ...mark, text: `${lines.join('\n')}\n`, firstLine: first });
+      counted.set(source, first + lines.length);
     }
     lines = [];
   };
@@ -38,13 +45,36 @@ export function splitRender(rendered: string): readonly RenderedPart[] {
       fresh = true;
       continue;
     }
-    const source = fresh ? sourceComment.exec(line)?.[1] : undefined;
-    if (source !== undefined) template = source;
-    else lines.push(line);
+    const source = fresh ? readSource(line) : undefined;
+    if (source === undefined) lines.push(line);
+    else ({ template, isUpgrade } = source);
     fresh = false;
   }
   finish();
   return parts;
+}
+
+interface Source {
+  readonly template: string;
+  readonly isUpgrade: boolean;
+}
+
+/** What a `# Source:` comment says; `undefined` for any other line. */
+export function readSource(line: string): Source | undefined {
+  const [, template, mark] = sourceComment.exec(line) ?? [];
+  return template === undefined ? undefined : { template, isUpgrade: mark !== undefined };
+}
+
+function sourceOf({ template, isUpgrade }: Pick<RenderedPart, 'template'> & { readonly isUpgrade?: boolean }): string {
+  return `${template}${isUpgrade === true ? upgradeMark : ''}`;
+}
+
+/** What is rendered for an install, and what for an upgrade where that was rendered too: a cluster has one of them at a time. */
+export function releasesIn(rendered: string): readonly string[] {
+  const parts = splitRender(rendered);
+  const upgrade = parts.filter(({ isUpgrade }) => isUpgrade === true);
+  if (upgrade.length === 0) return [rendered];
+  return [joinParts(parts.filter(({ isUpgrade }) => isUpgrade !== true)), joinParts(upgrade)];
 }
 
 /** Whether helm installs the file as it is, before everything else: `web/crds/thing.yaml`, `web/charts/sub/crds/…`. */
@@ -54,5 +84,5 @@ export function isCrdFile(template: string): boolean {
 
 /** The parts as one YAML stream, as helm prints it. */
 export function joinParts(parts: readonly RenderedPart[]): string {
-  return parts.map(({ template, text }) => `---\n# Source: ${template}\n${text}`).join('');
+  return parts.map((part) => `---\n# Source: ${sourceOf(part)}\n${part.text}`).join('');
 }

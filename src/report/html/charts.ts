@@ -98,9 +98,10 @@ function referenceRow(
   </tr> `;
 }
 
-function placeLines({ template, line, object, field }: IsolationPlace): Markup {
+function placeLines({ template, line, object, field, onlyUpgrade }: IsolationPlace): Markup {
   return html`<div class="place">
     ${code(`${template}:${line}`)}
+    ${onlyUpgrade === true ? tag('upgrades only', 'only an upgrade of the release has it') : ''}
     <div>${code(object)}</div>
     <div>${code(field)}</div>
   </div> `;
