@@ -19,7 +19,7 @@ export async function warningsOf(
   for (const { profile, look } of uses)
     if (look.upgradeRefusal !== undefined)
       warnings.add(
-        `${noUpgrade(profile.name)} so images that only an upgrade needs are not seen there: ${oneLine(look.upgradeRefusal)}`,
+        `${noUpgrade(profile.name)} so images that only an upgrade needs are not seen there (a profile can give values that it asks for): ${oneLine(look.upgradeRefusal)}`,
       );
   for (const { discovery, warnings: said } of looks) {
     for (const { template, line, message } of discovery.broken)
@@ -57,7 +57,7 @@ const unreadNotes = {
 } as const;
 
 function oneLine(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').trim().slice(0, 300);
+  return text.replaceAll(/\s+/g, ' ').trim().slice(0, 600);
 }
 
 function secretNote(why: string): string {
