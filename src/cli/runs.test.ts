@@ -207,6 +207,24 @@ describe('runs', () => {
     expect([...s3.regions]).toEqual(['eu-west-1']);
   });
 
+  it('watches a folder until its shards have results, or the run is summed up without', async () => {
+    const progress = {
+      ...{ run: 'daily-1', index: 1, attempt: 2, startedAt: '2026-11-21T10:02:00Z', updatedAt: '2026-11-21T10:03:00Z' },
+      ...{ images: 2, done: 1, bytesWritten: 1, worker: 'pod' },
+    };
+    await object('progress/0001.json', progress);
+    // It was summed up before, and is done again.
+    await object('summary.json', { summedUpAt: '2026-11-21T10:01:30Z' });
+    const watched = run('--shards', location, '--watch', '--every', '0.05');
+    const looks = (): number => s3.requests.filter((each) => /^GET .*shards.json$/.test(each)).length;
+    await expect.poll(looks, { timeout: 15_000 }).toBeGreaterThan(1);
+    await object('summary.json', { summedUpAt: '2026-11-21T10:05:00Z' });
+    const { status, stdout } = await watched;
+    expect(status, stdout).toBe(0);
+    expect(stdout).toContain('1 of 2 images');
+    expect(stdout).toContain('1 of them open');
+  });
+
   it('does not call a success what was skipped', async () => {
     others[execution] = {
       ...described('daily-1', 'SUCCEEDED'),

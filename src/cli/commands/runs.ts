@@ -166,7 +166,7 @@ async function showFolder(session: Session, folder: RunFolder, options: RunsOpti
     const text = lines.join('\n');
     if (text !== before) say(session, lines);
     before = text;
-    return state.open === 0 ? 'ended' : 'goes on';
+    return state.ended ? 'ended' : 'goes on';
   });
 }
 

@@ -82,7 +82,7 @@ async function readResults(folder: RunFolder, signal: AbortSignal): Promise<Read
 }
 
 /** What `summary.json` holds. */
-export function overview(summary: RunSummary): Readonly<Record<string, unknown>> {
+function overview(summary: RunSummary): Readonly<Record<string, unknown>> {
   const { run, job, counts, totals, startedAt, finishedAt, failures, failed, missing, attempts } = summary;
   return {
     version: 1,
@@ -90,6 +90,8 @@ export function overview(summary: RunSummary): Readonly<Record<string, unknown>>
     job,
     startedAt,
     finishedAt,
+    /** Whoever looks at the folder knows by it that nobody waits for what has no result. */
+    summedUpAt: new Date().toISOString(),
     ...counts,
     totals,
     attempts,

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import { Planning, type ShardItem, ShardList, ShardProgress, ShardResult } from '../../fleet/shard.ts';
 import { ReplicationError } from '../../model/errors.ts';
@@ -10,6 +11,8 @@ export interface FolderState {
   readonly shards: readonly ShardState[];
   /** Shards without a result. */
   readonly open: number;
+  /** All have one, or the run was summed up without it and no worker has been seen since. */
+  readonly ended: boolean;
 }
 
 export interface ShardState {
@@ -23,9 +26,10 @@ const atOnce = 16;
 
 /** @throws ReplicationError `configuration` when there is no planned run */
 export async function folderState(folder: RunFolder, signal: AbortSignal): Promise<FolderState> {
-  const [planning, items, begun, ended] = await Promise.all([
+  const [planning, items, summed, begun, done] = await Promise.all([
     readData(folder, 'planning.json', Planning, signal),
     readData(folder, 'shards.json', ShardList, signal),
+    readData(folder, 'summary.json', Summed, signal),
     folder.list('progress', signal),
     folder.list('results', signal),
   ]);
@@ -34,7 +38,7 @@ export async function folderState(folder: RunFolder, signal: AbortSignal): Promi
       reference: folder.location,
       remedy: 'correct the location; a job writes one with --shards',
     });
-  const [progress, results] = [new Set(begun), new Set(ended)];
+  const [progress, results] = [new Set(begun), new Set(done)];
   const shards: ShardState[] = [];
   const read = async (item: ShardItem): Promise<ShardState> => {
     const name = shardName(item.index);
@@ -46,8 +50,14 @@ export async function folderState(folder: RunFolder, signal: AbortSignal): Promi
   };
   for (let start = 0; start < items.length; start += atOnce)
     shards.push(...(await Promise.all(items.slice(start, start + atOnce).map(read))));
-  return { location: folder.location, planning, shards, open: shards.filter(isOpen).length };
+  const open = shards.filter(isOpen);
+  const since = summed?.summedUpAt ?? '';
+  const ended = open.every(({ progress }) => since !== '' && (progress?.updatedAt ?? '') <= since);
+  return { location: folder.location, planning, shards, open: open.length, ended };
 }
+
+/** ISO 8601 in UTC, as progress has it. */
+const Summed = z.looseObject({ summedUpAt: z.string().optional() });
 
 /** A later attempt that has begun makes the result of the one before an old one. */
 function isOpen({ progress, result }: ShardState): boolean {
