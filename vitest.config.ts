@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Two projects: `unit` needs nothing but Node and ends in seconds; `e2e` uses the tools that scripts/setup.sh fetches
@@ -8,6 +9,8 @@ const retry = process.env['CI'] === undefined ? 0 : 1;
 
 export default defineConfig({
   test: {
+    // Test files wait a lot: two at a time even where vitest would take one core and leave the other to itself.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         test: {
