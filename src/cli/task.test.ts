@@ -34,7 +34,7 @@ describe('a task that Step Functions waits for', () => {
     AWS_ENDPOINT_URL_SFN: states.url,
   });
   const task = (...args: readonly string[]): Promise<ProgramRun> => runProgram([...args, '--out', file('out')], env());
-  const plan = (count: string): Promise<ProgramRun> =>
+  const plan = (count: string, ...more: readonly string[]): Promise<ProgramRun> =>
     task(
       'images',
       '--list',
@@ -45,6 +45,7 @@ describe('a task that Step Functions waits for', () => {
       file('run'),
       '--shard-count',
       count,
+      ...more,
     );
   const worker = (): readonly string[] => ['worker', '--shard', file('run/shards/0000.json')];
   const last = () => states.requests.filter(({ operation }) => operation !== 'SendTaskHeartbeat').at(-1);
@@ -112,8 +113,8 @@ describe('a task that Step Functions waits for', () => {
     expect(failure()).toMatchObject({ error: 'Failed' });
   });
 
-  it('stops when the task is another worker’s, and leaves no result', async () => {
-    await plan('1');
+  it('stops when the task is another worker’s, and leaves neither result nor status', async () => {
+    await plan('1', '--status-store', `sqlite:${file('status.db')}`);
     source.fail({ class: 'blob-get', times: 'always', fault: { kind: 'stall', milliseconds: 1_500 } });
     answer = (operation) =>
       operation === 'SendTaskHeartbeat' ? { error: 'TaskTimedOut', message: 'Task Timed Out' } : { output: {} };
@@ -122,6 +123,9 @@ describe('a task that Step Functions waits for', () => {
     expect(worked.stdout).toContain('another attempt has taken its place');
     expect(last()?.operation).not.toBe('SendTaskFailure');
     await expect(readFile(file('run/results/0000.json'))).rejects.toThrow();
+    const shown = await runProgram(['status', '--store', `sqlite:${file('status.db')}`, '--out', file('out')], env());
+    expect(shown.stdout).toContain('pending');
+    expect(shown.stdout).not.toContain('failed');
   });
 
   it('leaves the result of a later attempt as it is', async () => {

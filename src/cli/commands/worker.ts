@@ -51,7 +51,7 @@ export async function runWorker(
     const before = await readData(folder, name, ShardResult, session.signal);
     const progress = await keepProgress(session, folder, shard, await workerPlace(session.env));
     const startedAt = new Date().toISOString();
-    const { replication, failures, error } = await attempt(session, shard, options);
+    const { replication, failures, error } = await attempt(session, shard, options, () => task?.lost === true);
     await progress.stop();
     const done: Attempt = {
       attempt: progress.attempt,
@@ -125,11 +125,17 @@ interface Attempted {
   readonly error: ReplicationError | ReplicationErrors | undefined;
 }
 
-async function attempt(session: Session, shard: Shard, options: WorkerOptions): Promise<Attempted> {
+/** @param lost the shard belongs to another worker by now */
+async function attempt(
+  session: Session,
+  shard: Shard,
+  options: WorkerOptions,
+  lost: () => boolean,
+): Promise<Attempted> {
   const pool = awsPool(session);
   try {
     const around = { session, pool, home: pool.open(shard.region ?? ownRegion(session)) };
-    const replication = await copyShard(around, shard, options);
+    const replication = await copyShard(around, shard, options, lost);
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
     const stopped =
       session.admission.aborted &&
@@ -149,7 +155,12 @@ async function attempt(session: Session, shard: Shard, options: WorkerOptions): 
   }
 }
 
-async function copyShard(around: Surroundings, shard: Shard, options: WorkerOptions): Promise<TriedReplication> {
+async function copyShard(
+  around: Surroundings,
+  shard: Shard,
+  options: WorkerOptions,
+  lost: () => boolean,
+): Promise<TriedReplication> {
   const { session, home } = around;
   if (shard.budget !== undefined) await shareWrites(around, shard, shard.budget);
   const places = await openPlaces(around, shard);
@@ -174,10 +185,13 @@ async function copyShard(around: Surroundings, shard: Shard, options: WorkerOpti
       const copied = await replicateWithTries(shardSession(session, shard, options), requests, {
         tries: shard.tries,
         verify: shard.verify,
-        onTry: (outcome, tried) => recorder?.finished(outcome, tried),
+        // What ends because the shard is another worker's says nothing of the image, which that one may have copied.
+        onTry: (outcome, tried) => {
+          if (outcome.kind !== 'failed' || !lost()) recorder?.finished(outcome, tried);
+        },
       });
-      const lost = (await recorder?.end()) ?? [];
-      return { ...copied, failures: [...copied.failures, ...lost] };
+      const unkept = (await recorder?.end()) ?? [];
+      return { ...copied, failures: [...copied.failures, ...unkept] };
     } finally {
       await store?.close();
     }
