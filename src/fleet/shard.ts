@@ -115,6 +115,7 @@ export const ShardItem = z.object({
 });
 export type ShardItem = Readonly<z.infer<typeof ShardItem>>;
 export const ShardList = z.array(ShardItem);
+export type ShardList = readonly ShardItem[];
 
 const codes: Readonly<Record<ErrorCode, true>> = {
   usage: true,

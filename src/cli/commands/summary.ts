@@ -1,13 +1,14 @@
 import { resolve } from 'node:path';
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import { type RunSummary, summaryOf } from '../../fleet/results.ts';
-import { Planning, ShardList, ShardResult } from '../../fleet/shard.ts';
+import { type Planning, ShardResult } from '../../fleet/shard.ts';
 import { ReplicationError } from '../../model/errors.ts';
 import { Plan } from '../../model/plan.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { counted, formatBytes, shortened } from '../../report/format.ts';
 import { type RunRecord, runRecordVersion } from '../../report/record.ts';
 import { withRunFolder } from '../fleet/folder.ts';
+import { readPlanned } from '../fleet/planned.ts';
 import { addTotals } from '../replicate.ts';
 import { reportFiles } from '../report-files.ts';
 import type { JobResult, Session } from '../session.ts';
@@ -53,15 +54,12 @@ export async function readRun(
   folder: RunFolder,
   signal: AbortSignal,
 ): Promise<{ readonly plan: Plan; readonly planning: Planning; readonly summary: RunSummary }> {
-  const [plan, planning, items] = await Promise.all([
-    readData(folder, 'plan.json', Plan, signal),
-    readData(folder, 'planning.json', Planning, signal),
-    readData(folder, 'shards.json', ShardList, signal),
-  ]);
-  if (plan === undefined || planning === undefined || items === undefined)
-    throw new ReplicationError('configuration', `there is no planned run in ${folder.location}`, {
+  const { planning, items } = await readPlanned(folder, signal);
+  const plan = await readData(folder, 'plan.json', Plan, signal);
+  if (plan === undefined)
+    throw new ReplicationError('configuration', `there is no ${folder.address('plan.json')}`, {
       reference: folder.location,
-      remedy: 'correct the location; a job writes one with --shards',
+      remedy: 'plan the run anew, into a folder of its own',
     });
   const results = await readResults(folder, signal);
   return { plan, planning, summary: summaryOf(planning, items, results, addTotals) };

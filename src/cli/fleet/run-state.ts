@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
-import { Planning, type ShardItem, ShardList, ShardProgress, ShardResult } from '../../fleet/shard.ts';
-import { ReplicationError } from '../../model/errors.ts';
+import { type Planning, type ShardItem, ShardProgress, ShardResult } from '../../fleet/shard.ts';
 import { counted, formatBytes, shortened } from '../../report/format.ts';
+import { readPlanned } from './planned.ts';
 
 /** A run as its folder shows it, while it goes on and afterwards. */
 export interface FolderState {
@@ -26,18 +26,12 @@ const atOnce = 16;
 
 /** @throws ReplicationError `configuration` when there is no planned run */
 export async function folderState(folder: RunFolder, signal: AbortSignal): Promise<FolderState> {
-  const [planning, items, summed, begun, done] = await Promise.all([
-    readData(folder, 'planning.json', Planning, signal),
-    readData(folder, 'shards.json', ShardList, signal),
+  const { planning, items } = await readPlanned(folder, signal);
+  const [summed, begun, done] = await Promise.all([
     readData(folder, 'summary.json', Summed, signal),
     folder.list('progress', signal),
     folder.list('results', signal),
   ]);
-  if (planning === undefined || items === undefined)
-    throw new ReplicationError('configuration', `there is no planned run in ${folder.location}`, {
-      reference: folder.location,
-      remedy: 'correct the location; a job writes one with --shards',
-    });
   const [progress, results] = [new Set(begun), new Set(done)];
   const shards: ShardState[] = [];
   const read = async (item: ShardItem): Promise<ShardState> => {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type CopyRequest, placeName } from '../../copy/request.ts';
-import { openRunFolder, type RunFolder, shardName } from '../../fleet/run-folder.ts';
+import { type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import type { Planning, Shard, ShardItem, ShardSettings } from '../../fleet/shard.ts';
 import { shardVersion } from '../../fleet/shard.ts';
 import { ReplicationError } from '../../model/errors.ts';
@@ -13,7 +13,7 @@ import { counted, formatBytes } from '../../report/format.ts';
 import type { JobResult, Session } from '../session.ts';
 import { type Looked, lookAt } from './look.ts';
 import type { ShardArguments } from './options.ts';
-import { s3Client } from './s3-client.ts';
+import { withRunFolder } from './folder.ts';
 import { splitImages } from './split.ts';
 
 /** What a job hands to the workers. */
@@ -44,9 +44,7 @@ export async function leaveShards(
 ): Promise<JobResult> {
   const { signal } = session;
   checkPlaces(command);
-  const opened = s3Client(session);
-  try {
-    const folder = openRunFolder(command.shards ?? '', { s3: opened.s3, writeFiles });
+  return withRunFolder(session, command.shards ?? '', async (folder) => {
     await refuseResults(folder, signal);
     session.reporter.emit({ type: 'phase', phase: 'shards' });
     const looked = await lookAt(work.requests, work.compared, signal);
@@ -98,9 +96,7 @@ export async function leaveShards(
       files: [...files, folder.address('shards.json')],
       task: output(folder, planning),
     };
-  } finally {
-    await opened.close();
-  }
+  });
 }
 
 /** What is wrong with these is told now, and not by every worker. @throws ReplicationError `usage` */
