@@ -5,9 +5,9 @@ import { pollMs, runScheduler, type SchedulerEvents } from '../mirror/scheduler.
 import type { Tracking } from '../mirror/tracking.ts';
 import { type ReplicationError, toReplicationError } from '../model/errors.ts';
 import { type MirrorFile, type MirrorSection, parseMirrorFile, readMirrorText } from '../sources/mirror/mirror-file.ts';
-import { type MirrorCommand, openDatabase, withPlatforms } from './commands/mirror.ts';
+import { openDatabase } from './mirror-database.ts';
 import { type MirrorRun, runMirrorPass } from './mirror-pass.ts';
-import { type MirrorSettings, mirrorSettings } from './mirror-settings.ts';
+import { type MirrorCommand, type MirrorSettings, mirrorSettings, withPlatforms } from './mirror-settings.ts';
 import { type Environment, runJob } from './run.ts';
 
 /**

@@ -2,8 +2,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ReplicationError } from '../model/errors.ts';
 import type { Platform } from '../model/platform.ts';
+import type { MirrorFile } from '../sources/mirror/mirror-file.ts';
 import { type EnvironmentVariables, splitList, variable } from './environment.ts';
+import type { ShardArguments } from './fleet/options.ts';
 import { parsePlatforms } from './platform-text.ts';
+import type { RunOptions } from './run.ts';
 import { parseTarget, type TargetText } from './target.ts';
 
 export interface MirrorArguments {
@@ -12,6 +15,18 @@ export interface MirrorArguments {
   readonly region?: string | undefined;
   readonly platforms?: string | undefined;
   readonly out: string;
+}
+
+export interface MirrorCommand extends MirrorArguments, Omit<ShardArguments, 'concurrency'>, RunOptions {
+  readonly once?: boolean | undefined;
+  readonly status?: boolean | undefined;
+  readonly plan?: boolean | undefined;
+  /** Lock that is replicated instead of the file. */
+  readonly lock?: string | undefined;
+  /** Leave a lock of what the file asks for, with --once. */
+  readonly writeLock?: boolean | undefined;
+  /** Where /healthz and /metrics are answered. */
+  readonly port: number;
 }
 
 /** Where a mirror writes. */
@@ -102,4 +117,13 @@ function accountOf(env: EnvironmentVariables): string | undefined {
   throw new ReplicationError('configuration', `AWS_ACCOUNT is "${account}", which is no account id`, {
     remedy: 'set it to the twelve digits, or leave it out: then it is the account of the credentials',
   });
+}
+
+/** `--platforms` holds for sections that name none. */
+export function withPlatforms(file: MirrorFile, { platforms }: MirrorSettings): MirrorFile {
+  if (platforms === 'all') return file;
+  return {
+    ...file,
+    sections: file.sections.map((each) => (each.platforms === 'all' ? { ...each, platforms } : each)),
+  };
 }

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import type { CommandLine, CommonOptions } from '../command-line.ts';
-import type { MirrorCommand } from './mirror.ts';
+import type { MirrorCommand } from '../mirror-settings.ts';
 
 /** Declares `mirror`. */
 export function declareMirror({ job, environment, ended }: CommandLine): void {

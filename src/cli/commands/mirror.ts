@@ -1,30 +1,17 @@
 import { existsSync } from 'node:fs';
 import { dueSections, dueTime } from '../../mirror/schedule.ts';
-import { openTracking, setAsideTextDatabase, type Tracking } from '../../mirror/tracking.ts';
+import { openTracking } from '../../mirror/tracking.ts';
 import { exitStatusFor, ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
-import type { MirrorFile } from '../../sources/mirror/mirror-file.ts';
+import { openDatabase, readDatabase } from '../mirror-database.ts';
 import { leaveMirrorLock, runLockedMirror } from '../mirror-lock.ts';
 import { mirrorFileFrom } from '../fleet/input-text.ts';
 import { refuseLayout } from '../fleet/layout.ts';
-import type { ShardArguments } from '../fleet/options.ts';
 import { runMirrorPass } from '../mirror-pass.ts';
 import { planMirror } from '../mirror-plan.ts';
-import { databasePath, type MirrorArguments, type MirrorSettings, mirrorSettings } from '../mirror-settings.ts';
+import { databasePath, type MirrorCommand, mirrorSettings, withPlatforms } from '../mirror-settings.ts';
 import { statusText } from '../mirror-status.ts';
-import { type Environment, runJob, type RunOptions } from '../run.ts';
+import { type Environment, runJob } from '../run.ts';
 import type { JobResult, Session } from '../session.ts';
-
-export interface MirrorCommand extends MirrorArguments, Omit<ShardArguments, 'concurrency'>, RunOptions {
-  readonly once?: boolean | undefined;
-  readonly status?: boolean | undefined;
-  readonly plan?: boolean | undefined;
-  /** Lock that is replicated instead of the file. */
-  readonly lock?: string | undefined;
-  /** Leave a lock of what the file asks for, with --once. */
-  readonly writeLock?: boolean | undefined;
-  /** Where /healthz and /metrics are answered. */
-  readonly port: number;
-}
 
 /** Mirrors what a file lists: what is due once, or as a scheduler until it is told to stop. @returns exit status */
 export async function runMirror(command: MirrorCommand, environment: Environment): Promise<0 | 1 | 2> {
@@ -77,9 +64,7 @@ function tellErrors(error: unknown, { stderr }: Environment): 1 | 2 {
 async function plan(session: Session, command: MirrorCommand): Promise<JobResult> {
   const settings = mirrorSettings(command, session.env);
   const file = withPlatforms(await mirrorFileFrom(session, settings.config), settings);
-  const tracking = existsSync(settings.database)
-    ? await openTracking(settings.database, { readOnly: true })
-    : undefined;
+  const tracking = await readDatabase(settings);
   try {
     return await planMirror(session, settings, file, tracking, command.out);
   } finally {
@@ -95,9 +80,7 @@ async function sharded(session: Session, command: MirrorCommand): Promise<JobRes
   refuseLayout(command.target);
   const settings = mirrorSettings(command, session.env);
   const file = withPlatforms(await mirrorFileFrom(session, settings.config), settings);
-  const tracking = existsSync(settings.database)
-    ? await openTracking(settings.database, { readOnly: true })
-    : undefined;
+  const tracking = await readDatabase(settings);
   try {
     const { shardMirror } = await import('../fleet/mirror-shards.ts');
     return await shardMirror(session, settings, file, tracking, command);
@@ -128,21 +111,4 @@ async function once(session: Session, command: MirrorCommand): Promise<JobResult
   } finally {
     tracking.close();
   }
-}
-
-/** Opens the database, and moves the original's text file out of its way. */
-export async function openDatabase(settings: MirrorSettings, say: (message: string) => void): Promise<Tracking> {
-  const aside = await setAsideTextDatabase(settings.database);
-  if (aside !== undefined)
-    say(`${settings.database} was docker-mirror-image's list; it is ${aside} now, and everything is looked at again`);
-  return openTracking(settings.database);
-}
-
-/** `--platforms` holds for sections that name none. */
-export function withPlatforms(file: MirrorFile, { platforms }: MirrorSettings): MirrorFile {
-  if (platforms === 'all') return file;
-  return {
-    ...file,
-    sections: file.sections.map((each) => (each.platforms === 'all' ? { ...each, platforms } : each)),
-  };
 }
