@@ -58,6 +58,7 @@ function common(command: Command): Command {
     .option('--out <dir>', 'folder for the files that a run leaves', 'out')
     .option('--report <dir>', 'folder for report.html, report.json and report.md (default: none)')
     .option('--json', 'one JSON object per event on standard output, instead of text')
+    .option('--yes', 'do not ask before something is deleted (delete-repos, ecr --prune)')
     .option('--insecure-host <host...>', 'hosts beside loopback that may be spoken to in plain HTTP')
     .addOption(
       new Option('--concurrency <n>', 'blobs moved at the same time (default: 24 over all, 16 a source)').argParser(

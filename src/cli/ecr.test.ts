@@ -96,6 +96,28 @@ describe('ecr, from registries that are not ECR', () => {
     expect(await readFile(join(folder, 'bundle/index.json'), 'utf8')).toContain('team/app:1');
   });
 
+  it('writes to any registry, under a path, and finds it unchanged afterwards', async () => {
+    const other = await startRegistryServer({ manners: 'plain' });
+    try {
+      const list = ['--source-type', 'Public', '--src-image-list', `${open.host}/team/app:1`];
+      const args = [...list, '--target', `${other.host}/copies`, '--yes'];
+      const first = await run(...args);
+      expect(first.status, first.stdout).toBe(0);
+      expect(other.tags(`copies/${named(open, 'team/app')}`)).toEqual(['1']);
+      other.requests.reset();
+      const second = await run(...args);
+      expect(second.status, second.stdout).toBe(0);
+      expect(other.count('manifest-put')).toBe(0);
+      const both = await run(...args, '--dest-region', 'us-east-1');
+      expect(both.status, both.stdout).toBe(0);
+      expect(both.stdout).toContain('--dest-region is ignored: --target');
+      const pruned = await run(...args, '--prune');
+      expect(pruned.stdout).toContain('--prune needs a registry of Amazon ECR on both sides');
+    } finally {
+      await other.close();
+    }
+  });
+
   it('replicates a lock of listed images, with the login of a parameter, and to a layout', async () => {
     const list = ['--source-type', 'Private', '--src-credential', 'vault-login'];
     const to = ['--dest-region', 'us-east-1'];

@@ -9,7 +9,6 @@ export function declareDeleteRepos({ job, start }: CommandLine): void {
   )
     .argument('<project>', "project whose repositories go: those that carry its owners' tags")
     .option('--include-untagged', 'also repositories under <project>- that carry no tag of any owner')
-    .option('--yes', 'do not ask')
     .option('--region <region>', 'AWS region (default: AWS_REGION)')
     .action(
       async (

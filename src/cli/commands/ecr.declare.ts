@@ -37,7 +37,7 @@ export function declareEcr({ job, start }: CommandLine): void {
     )
     .option('--dest-role <arn>', 'role to assume for the destination')
     .option('--dest-prefix <prefix>', 'what repositories at the destination begin with (default: nothing)')
-    .option('--target <target>', 'oci-layout:DIR instead of a destination registry')
+    .option('--target <target>', 'instead of --dest-region: another registry, host[:port][/prefix], or oci-layout:DIR')
     .addOption(
       new Option(
         '--once',
@@ -47,7 +47,6 @@ export function declareEcr({ job, start }: CommandLine): void {
     .option('--incremental', 'compare both registries and copy what is new or moved (the default)')
     .addOption(new Option('--tries <n>', 'how often an image is tried').argParser(positive).default(3))
     .option('--prune', 'delete at the destination what was deleted at the source, after showing it and asking')
-    .option('--yes', 'do not ask')
     .option('--with-settings', "carry the repositories' settings along: immutability, scanning, lifecycle policy, tags")
     .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')
     .option(

@@ -7,7 +7,7 @@ import type { ReadStore } from '../../model/store.ts';
 import { registryStore } from '../../registry/store.ts';
 import { parseSelection, type SelectedImage } from '../../sources/ecr/selection.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
-import { lazyEcr } from '../lazy-ecr.ts';
+import { type LazyEcr, lazyEcr } from '../lazy-ecr.ts';
 import { layoutHost } from '../target.ts';
 import { lockedWork, onlyHost, readEcrLock } from './ecr-lock.ts';
 import { type EcrSides, ecrWork } from './ecr-work.ts';
@@ -33,20 +33,21 @@ export async function openEcrJob(around: Surroundings, settings: EcrSettings): P
   const { session } = around;
   const locked = settings.lock === undefined ? undefined : await readEcrLock(settings.lock);
   const selected = locked === undefined ? await selection(around, settings.chosen, settings.source.type) : undefined;
+  const ecr = lazyEcr(session, undefined);
+  const close = (): Promise<void> => ecr.close();
   if (settings.source.type === 'Amazon_ECR') {
     const source = await openEcrSource(around, settings.source.place);
     if (locked !== undefined) {
       // Nothing tells what prefix the lock was written with: repositories that are made get no tag, and so are never pruned.
-      const destination = await openDestination(around, settings, undefined);
+      const destination = await openDestination(around, settings, undefined, ecr);
       const work = lockedWork(locked, onlyHost(source.store, source.host, locked.path), destination);
-      return { ...work, destination, source, loginHost: undefined, close: () => Promise.resolve() };
+      return { ...work, destination, source, loginHost: undefined, close };
     }
-    const destination = await openDestination(around, settings, filledFrom(source.host, settings.prefix));
+    const destination = await openDestination(around, settings, filledFrom(source.host, settings.prefix), ecr);
     if (destination.host === source.host) refuseItself(source.host, settings);
     const work = await ecrWork({ source, destination }, settings, selected, session.signal);
-    return { work, lock: undefined, destination, source, loginHost: undefined, close: () => Promise.resolve() };
+    return { work, lock: undefined, destination, source, loginHost: undefined, close };
   }
-  const ecr = lazyEcr(session, undefined);
   const login = settings.source.type === 'Private' ? settings.source.login : undefined;
   const own = login === undefined ? undefined : await parameterLogin(around, login, selected ?? locked?.images ?? []);
   const credentials = firstCredential([
@@ -60,12 +61,12 @@ export async function openEcrJob(around: Surroundings, settings: EcrSettings): P
     stores.set(host, store);
     return store;
   };
-  const destination = await openDestination(around, settings, undefined);
+  const destination = await openDestination(around, settings, undefined, ecr);
   const found =
     locked === undefined
       ? { work: await registryWork(selected ?? [], storeOf, destination, settings, session.signal), lock: undefined }
       : lockedWork(locked, storeOf, destination);
-  return { ...found, destination, source: undefined, loginHost: own?.host, close: () => ecr.close() };
+  return { ...found, destination, source: undefined, loginHost: own?.host, close };
 }
 
 /** Selected images may be had under a prefix beside themselves. All of them would be copied with the copies of the run before. */
@@ -83,10 +84,18 @@ async function openDestination(
   around: Surroundings,
   { destination }: EcrSettings,
   origin: string | undefined,
+  ecrHosts: LazyEcr,
 ): Promise<EcrSides['destination']> {
   if ('layout' in destination) {
     const { openOciLayout } = await import('../../layout/oci-layout.ts');
     return { host: layoutHost, store: await openOciLayout(destination.layout), ecr: undefined };
+  }
+  if ('registry' in destination) {
+    const { session } = around;
+    const host = destination.registry;
+    const credentials = dockerCredentials(session);
+    const store = (await ecrHosts.target(host)) ?? registryStore(session.transport, host, { credentials });
+    return { host, store, ecr: undefined };
   }
   const ecr = await openEcrDestination(around, destination, { tags: originTags(origin) });
   return { host: ecr.host, store: ecr.store, ecr };

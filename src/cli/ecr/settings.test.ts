@@ -54,7 +54,7 @@ describe('the options of ecr', () => {
     ['--src-credential and --src-role', { srcCredential: 'a', srcRole: 'arn:aws:iam::123456789012:role/r' }],
     ['--dest-role admin is no role', { destRole: 'admin' }],
     ['is no prefix', { destPrefix: '-x' }],
-    ['--target docker.io/x is no oci-layout:DIR', { target: 'docker.io/x' }],
+    ['"oci-layout" is no target', { target: 'oci-layout' }],
     ['"file.db" is no place for the status', { statusStore: 'file.db' }],
     ['--alarm-email ops is no address', { alarmEmail: 'ops' }],
     ['--alarm-topic drh is no topic', { alarmTopic: 'drh' }],

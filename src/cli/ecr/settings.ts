@@ -7,6 +7,7 @@ import { splitList } from '../environment.ts';
 import { refuseLayout } from '../fleet/layout.ts';
 import { refuseBesideLock } from '../locked-run.ts';
 import type { ShardArguments } from '../fleet/options.ts';
+import { parseTarget } from '../target.ts';
 
 /** The command line as it was written. */
 export interface EcrOptions extends Omit<ShardArguments, 'concurrency' | 'insecureHost'> {
@@ -70,7 +71,8 @@ export interface EcrSettings {
     /** `login`: parameter with username and password for the one registry of the list. */
     | { readonly type: 'Private'; readonly login: string | undefined };
   readonly chosen: Chosen;
-  readonly destination: EcrPlace | { readonly layout: string };
+  readonly destination: EcrPlace | { readonly layout: string } | { readonly registry: string };
+  /** What repositories at the destination begin with: the path of `--target`, and `--dest-prefix`. */
   readonly prefix: string;
   readonly once: boolean;
   readonly tries: number;
@@ -117,7 +119,7 @@ export function ecrSettings(options: EcrOptions): EcrSettings {
       kind: 'all',
     }),
     destination: attempt(() => destinationOf(options), { layout: '' }),
-    prefix: options.destPrefix ?? '',
+    prefix: attempt(() => targetPath(options), '') + (options.destPrefix ?? ''),
     once: options.once === true,
     tries: options.tries ?? defaultTries,
     prune: options.prune === true,
@@ -145,7 +147,7 @@ export function ecrSettings(options: EcrOptions): EcrSettings {
     [settings.prune, '--prune'],
     [settings.withSettings, '--with-settings'],
   ] as const)
-    if (given && (type !== 'Amazon_ECR' || 'layout' in settings.destination))
+    if (given && (type !== 'Amazon_ECR' || !('region' in settings.destination)))
       problems.push(usage(`${name} needs a registry of Amazon ECR on both sides`, `leave ${name} out`));
   if (settings.sharding !== undefined && settings.prune)
     problems.push(
@@ -178,21 +180,24 @@ function sourceOf(type: (typeof sourceTypes)[number], options: EcrOptions): EcrS
 
 function destinationOf(options: EcrOptions): EcrSettings['destination'] {
   if (options.target !== undefined) {
-    const layout = /^oci-layout:(.+)$/.exec(options.target)?.[1];
-    if (layout !== undefined) return { layout };
-    throw usage(
-      `--target ${options.target} is no oci-layout:DIR`,
-      'name a registry by --dest-region and --dest-account',
-    );
+    const target = parseTarget(options.target);
+    if (target.kind === 'layout') return { layout: target.directory };
+    if (target.kind === 'registry') return { registry: target.host };
   }
   if (options.destRegion === undefined)
-    throw usage('--dest-region is missing', 'name the region of the destination registry');
+    throw usage('--dest-region is missing', 'name the region of the destination registry, or another --target');
   const { destRegion: region, destAccount: account } = options;
   return {
     region: regionOf('--dest-region', region),
     account: accountOf('--dest-account', account),
     access: accessOf('dest', options.destCredential, options.destRole),
   };
+}
+
+/** The path behind the host of `--target`, with a slash at its end. */
+function targetPath({ target }: EcrOptions): string {
+  const parsed = parseTarget(target);
+  return parsed.kind === 'registry' ? parsed.path : '';
 }
 
 function chosenOf(type: string, list: (typeof lists)[number], options: EcrOptions): Chosen {
@@ -236,7 +241,18 @@ function ignoredOptions(type: string, list: string, options: EcrOptions): readon
       ? []
       : given({ '--src-region': srcRegion, '--src-account': srcAccount, '--src-role': srcRole });
   const credential = type === 'Public' ? given({ '--src-credential': srcCredential }) : [];
+  const { target, destRegion, destAccount, destRole, destCredential } = options;
+  const destination =
+    target === undefined
+      ? []
+      : given({
+          '--dest-region': destRegion,
+          '--dest-account': destAccount,
+          '--dest-role': destRole,
+          '--dest-credential': destCredential,
+        });
   return [
+    ...destination.map((name) => `${name} is ignored: --target ${target ?? ''} is where images go`),
     ...lists.map((name) => `${name} is ignored: --src-list is ALL`),
     ...[...registry, ...credential].map((name) => `${name} is ignored: --source-type is ${type}`),
   ];
@@ -248,6 +264,7 @@ function besideLock(options: EcrOptions): readonly string[] {
     '--src-image-list': options.srcImageList,
     '--src-image-parameter': options.srcImageParameter,
     '--dest-prefix': options.destPrefix,
+    'a path in --target': targetPath(options) === '' ? undefined : options.target,
     '--platforms': options.platforms,
     '--once': options.once,
     '--prune': options.prune,

@@ -70,7 +70,7 @@ export function surroundings(session: Session, pool: AwsPool, { source, destinat
   const own = variable(session.env, 'AWS_REGION', 'AWS_DEFAULT_REGION');
   const places = [
     source.type === 'Amazon_ECR' ? source.place : undefined,
-    'layout' in destination ? undefined : destination,
+    'region' in destination ? destination : undefined,
   ].filter((place) => place !== undefined);
   // Where nothing is said, the side that needs no keys of its own is at home.
   const region = own ?? (places.find((place) => place.access.kind === 'default') ?? places[0])?.region ?? 'us-east-1';

@@ -35,7 +35,7 @@ export async function shardEcr(
     settings: {
       region: home.region,
       access: sourceAccess(settings, source?.host, loginHost),
-      targets: 'layout' in settings.destination ? {} : { [destination.host]: accessOf(settings.destination) },
+      targets: 'region' in settings.destination ? { [destination.host]: accessOf(settings.destination) } : {},
       tries: settings.tries,
       verify: settings.once,
       referrers: true,
