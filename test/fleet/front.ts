@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { pipeline } from 'node:stream/promises';
 import type { Need } from '../iam/compare.ts';
+import { passOn } from '../pass-on.ts';
 import { type AwsRequest, needsOf, needsOfAnswer, scopeOf } from './needs.ts';
 
 /**
@@ -41,7 +41,7 @@ export async function startFront(account: string, own: Own): Promise<Front> {
     note(needsOf(asked, account));
     const answered = own(asked);
     if (answered === undefined) {
-      note(needsOfAnswer(asked, await relay(endpoint, incoming, body, outgoing)));
+      note(needsOfAnswer(asked, await passOn(endpoint, incoming, body, outgoing)));
       return;
     }
     outgoing.writeHead(answered.status, { 'content-type': 'application/x-amz-json-1.1' });
@@ -68,24 +68,4 @@ export async function startFront(account: string, own: Own): Promise<Front> {
       await closed;
     },
   };
-}
-
-/** @returns the answer's status */
-async function relay(
-  endpoint: string,
-  incoming: IncomingMessage,
-  body: Buffer,
-  outgoing: ServerResponse,
-): Promise<number> {
-  const { method, headers } = incoming;
-  const forward = request(new URL(incoming.url ?? '/', endpoint), { method, headers });
-  const answered = new Promise<IncomingMessage>((resolve, reject) => {
-    forward.once('response', resolve);
-    forward.once('error', reject);
-  });
-  forward.end(body);
-  const answer = await answered;
-  outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-  await pipeline(answer, outgoing);
-  return answer.statusCode ?? 502;
 }

@@ -1,8 +1,8 @@
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
+import { passOn } from '../pass-on.ts';
 import type { Need } from './compare.ts';
 
 /** A relay in front of an account's endpoint that notes which IAM permissions the requests of the JavaScript SDK need. */
@@ -42,17 +42,8 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
 
 /** Passes the request on and the answer back. Returns the request's body: the module's are small. */
 async function relay(endpoint: string, incoming: IncomingMessage, outgoing: ServerResponse): Promise<string> {
-  const { method, headers } = incoming;
   const body = await buffer(incoming);
-  const forward = request(new URL(incoming.url ?? '/', endpoint), { method, headers });
-  const answered = new Promise<IncomingMessage>((resolve, reject) => {
-    forward.once('response', resolve);
-    forward.once('error', reject);
-  });
-  forward.end(body);
-  const answer = await answered;
-  outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-  await pipeline(answer, outgoing);
+  await passOn(endpoint, incoming, body, outgoing);
   return body.toString('utf8');
 }
 
