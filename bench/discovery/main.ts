@@ -1,10 +1,10 @@
-import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Helm, helmVersion } from '../../src/charts/helm.ts';
 import { ReplicationError } from '../../src/model/errors.ts';
 import type { BenchStreams } from '../main.ts';
 import { describeMachine } from '../measure/machine.ts';
+import { leaveFigures } from '../report/figures.ts';
 import { findProgram } from '../tools.ts';
 import { findCharts } from './charts.ts';
 import { measureDiscovery } from './measure.ts';
@@ -46,9 +46,7 @@ export async function discovery(
     kubeVersion,
     ...(await measureDiscovery({ helm, charts, kubeVersion, concurrency, signal: interrupt })),
   };
-  stdout.write(renderDiscovery(report, false));
-  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
-  if (options.markdown !== undefined) await writeFile(options.markdown, renderDiscovery(report, true));
+  await leaveFigures(report, renderDiscovery, stdout, options);
   return report.charts.every(({ refused }) => refused !== undefined) ? 1 : 0;
 }
 

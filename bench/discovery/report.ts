@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Machine } from '../measure/machine.ts';
+import { machineText, renderTable } from '../report/figures.ts';
 import { type ChartCost, DiscoveryRun } from './measure.ts';
 
 /** One measurement, as `--json` writes it. */
@@ -35,26 +36,12 @@ export function summaryOf({ charts, seconds, concurrency, parallel, machine }: D
 export function renderDiscovery(report: DiscoveryReport, markdown: boolean): string {
   const { machine, helm, kubeVersion, startedAt, charts } = report;
   const rows = [...charts].sort((a, b) => b.helmSeconds - a.helmSeconds).map(rowOf);
-  const head = `${machine.cores} cores (${machine.cpu}), ${machine.system}, Node ${machine.node}, helm ${helm}, Kubernetes ${kubeVersion}, ${startedAt.slice(0, 10)}.`;
+  const head = `${machineText(machine)}, helm ${helm}, Kubernetes ${kubeVersion}, ${startedAt.slice(0, 10)}.`;
   const refused = charts.flatMap(({ chart, version, refused: why }) =>
     why === undefined
       ? []
       : [`${markdown ? '- ' : '  '}${chart} ${version} was not rendered: ${why.split('\n')[0] ?? ''}`],
   );
-  const parts = [head, summaryOf(report), (markdown ? markdownTable : terminalTable)(rows), ...refused];
+  const parts = [head, summaryOf(report), renderTable({ titles, rows, textColumns: 2 }, markdown), ...refused];
   return `${parts.join(markdown ? '\n\n' : '\n')}\n`;
-}
-
-function terminalTable(rows: readonly (readonly string[])[]): string {
-  const lines = [titles, ...rows];
-  const widths = titles.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
-  const pad = (cell: string, at: number): string =>
-    at < 2 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0);
-  return lines.map((line) => line.map(pad).join('  ').trimEnd()).join('\n');
-}
-
-/** GitHub Flavored Markdown, section "Tables (extension)". */
-function markdownTable(rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(titles), line(titles.map((_, at) => (at < 2 ? '---' : '---:'))), ...rows.map(line)].join('\n');
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -6,6 +6,7 @@ import { fillRegistry, pointTags } from '../corpus/fill.ts';
 import { type CorpusName, planCorpus } from '../corpus/plan.ts';
 import type { BenchStreams } from '../main.ts';
 import { describeMachine } from '../measure/machine.ts';
+import { leaveFigures } from '../report/figures.ts';
 import { registryApi } from '../registry/api.ts';
 import type { SideProfile } from '../relay/profile.ts';
 import { startRelay } from '../relay/relay.ts';
@@ -58,9 +59,7 @@ export async function fleet(argv: readonly string[], streams: BenchStreams, inte
     connection: { rttMs, bytesPerSecond: bandwidth * 1e6 },
     corpora: measured,
   };
-  stdout.write(renderFleet(report, false));
-  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
-  if (options.markdown !== undefined) await writeFile(options.markdown, renderFleet(report, true));
+  await leaveFigures(report, renderFleet, stdout, options);
   if (interrupt.aborted) return 130;
   const runs = measured.flatMap((corpus) => corpus.runs);
   return runs.every(isAsPromised) ? 0 : 1;

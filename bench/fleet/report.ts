@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { formatBytes } from '../../src/report/format.ts';
 import { Machine } from '../measure/machine.ts';
+import { machineText, renderTable } from '../report/figures.ts';
 import { putImage } from '../relay/profile.ts';
 import { FleetRun } from './measure.ts';
 
@@ -58,23 +59,12 @@ function rowOf(run: FleetRun, { runs, bytes }: Corpus): readonly string[] {
 export function renderFleet(report: FleetReport, markdown: boolean): string {
   const { machine, corpora, startedAt, concurrency, connection } = report;
   const head =
-    `${machine.cores} cores (${machine.cpu}), ${machine.system}, Node ${machine.node}, ${startedAt.slice(0, 10)}. ` +
+    `${machineText(machine)}, ${startedAt.slice(0, 10)}. ` +
     `A worker has ${concurrency} connections of ${formatBytes(connection.bytesPerSecond)}/s, ${connection.rttMs} ms away.`;
   const parts = corpora.flatMap((corpus) => {
     const about = `${corpus.name}: ${corpus.images} images, ${corpus.manifests} manifests, ${formatBytes(corpus.bytes)}`;
     const rows = corpus.runs.map((run) => rowOf(run, corpus));
-    return [markdown ? `### ${about}` : about, (markdown ? markdownTable : terminalTable)(rows)];
+    return [markdown ? `### ${about}` : about, renderTable({ titles, rows, textColumns: 0 }, markdown)];
   });
   return `${[head, ...parts].join(markdown ? '\n\n' : '\n')}\n`;
-}
-
-function terminalTable(rows: readonly (readonly string[])[]): string {
-  const lines = [titles, ...rows];
-  const widths = titles.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
-  return lines.map((line) => line.map((cell, at) => cell.padStart(widths[at] ?? 0)).join('  ')).join('\n');
-}
-
-function markdownTable(rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(titles), line(titles.map(() => '--:')), ...rows.map(line)].join('\n');
 }

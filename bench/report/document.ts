@@ -4,7 +4,7 @@ import { manifestFloor, profiles } from '../relay/profile.ts';
 import { Run } from '../run.ts';
 import { lackingText } from '../verify.ts';
 import { type CaseSummary, summarize } from './summary.ts';
-import { caseTitle, markdownTable, terminalTable } from './table.ts';
+import { caseTable, caseTitle } from './table.ts';
 
 /** What a benchmark leaves as JSON: every run, nothing rounded. Summaries can be made again from it. */
 export const BenchReport = z.object({
@@ -29,7 +29,7 @@ export function renderReport(report: BenchReport, markdown: boolean): string {
   const parts = [markdown ? `${about(report).join('  \n')}\n` : `${about(report).join('\n')}\n`];
   for (const summary of summarize(report.runs)) {
     parts.push(markdown ? `### ${caseTitle(summary)}\n` : caseTitle(summary));
-    const table = markdown ? markdownTable(summary) : terminalTable(summary);
+    const table = caseTable(summary, markdown);
     const notes = notesOf(report, summary).map((note) => `${markdown ? '- ' : '  '}${note}\n`);
     parts.push([table, ...(notes.length > 0 && markdown ? ['\n'] : []), ...notes].join(''));
   }

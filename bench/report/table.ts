@@ -1,4 +1,5 @@
 import type { Spread } from '../measure/statistics.ts';
+import { renderTable } from './figures.ts';
 import type { CaseSummary, ToolSummary } from './summary.ts';
 
 interface Column {
@@ -44,21 +45,8 @@ function rowsOf({ tools }: CaseSummary): readonly (readonly string[])[] {
   return tools.map((tool) => columns.map(({ cell }) => cell(tool)));
 }
 
-/** Columns as wide as their widest cell; everything but the first is aligned to the right. */
-export function terminalTable(summary: CaseSummary): string {
-  const rows = [columns.map(({ title }) => title), ...rowsOf(summary)];
-  const widths = columns.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)));
-  const line = (row: readonly string[]): string =>
-    row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0))).join('  ');
-  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
-}
-
-/** GitHub Flavored Markdown, section "Tables (extension)". */
-export function markdownTable(summary: CaseSummary): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
-  return [
-    line(columns.map(({ title }) => title)),
-    line(columns.map((_, at) => (at === 0 ? '---' : '---:'))),
-    ...rowsOf(summary).map(line),
-  ].join('');
+/** A row for each tool; for a terminal, or in GitHub Flavored Markdown. */
+export function caseTable(summary: CaseSummary, markdown: boolean): string {
+  const titles = columns.map(({ title }) => title);
+  return `${renderTable({ titles, rows: rowsOf(summary), textColumns: 1 }, markdown)}\n`;
 }

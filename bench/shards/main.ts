@@ -1,10 +1,10 @@
-import { writeFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { counted, formatBytes } from '../../src/report/format.ts';
 import { mostShards } from '../../src/shards/partition.ts';
 import type { ShardInput } from '../../src/shards/work.ts';
 import type { BenchStreams } from '../main.ts';
 import { describeMachine } from '../measure/machine.ts';
+import { leaveFigures } from '../report/figures.ts';
 import { planFleetCorpus } from './corpus.ts';
 import { measureSplit, type SplitRun } from './measure.ts';
 import { renderShards, type ShardsReport } from './report.ts';
@@ -54,9 +54,7 @@ export async function shards(
     corpus,
     runs,
   };
-  stdout.write(renderShards(report, false));
-  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
-  if (options.markdown !== undefined) await writeFile(options.markdown, renderShards(report, true));
+  await leaveFigures(report, renderShards, stdout, options);
   if (interrupt.aborted) return 130;
   return runs.every(({ wrong }) => wrong.length === 0) ? 0 : 1;
 }

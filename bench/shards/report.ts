@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { formatBytes } from '../../src/report/format.ts';
 import { Machine } from '../measure/machine.ts';
+import { machineText, renderTable } from '../report/figures.ts';
 import { SplitRun } from './measure.ts';
 
 /** One measurement, as `--json` writes it. */
@@ -46,23 +47,11 @@ export function renderShards(report: ShardsReport, markdown: boolean): string {
   const { machine, corpus, runs, startedAt } = report;
   const { images, blobs, manifests, bytes, referencedBytes, largestImageBytes } = corpus;
   const text = (value: number): string => value.toLocaleString('en-US');
-  const head = `${machine.cores} cores (${machine.cpu}), ${machine.system}, Node ${machine.node}, ${startedAt.slice(0, 10)}.`;
+  const head = `${machineText(machine)}, ${startedAt.slice(0, 10)}.`;
   const about =
     `${text(images)} images, ${text(manifests)} manifests, ${text(blobs)} blobs of ${formatBytes(bytes)} ` +
     `(${formatBytes(referencedBytes)} with each image for itself), largest image ${formatBytes(largestImageBytes)}.`;
   const wrong = runs.flatMap((run) => run.wrong.map((why) => `${markdown ? '- ' : '  '}${run.shards} shards: ${why}`));
-  const parts = [head, about, (markdown ? markdownTable : terminalTable)(runs.map(rowOf)), ...wrong];
+  const parts = [head, about, renderTable({ titles, rows: runs.map(rowOf), textColumns: 0 }, markdown), ...wrong];
   return `${parts.join(markdown ? '\n\n' : '\n')}\n`;
-}
-
-function terminalTable(rows: readonly (readonly string[])[]): string {
-  const lines = [titles, ...rows];
-  const widths = titles.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
-  return lines.map((line) => line.map((cell, at) => cell.padStart(widths[at] ?? 0)).join('  ')).join('\n');
-}
-
-/** GitHub Flavored Markdown, section "Tables (extension)". */
-function markdownTable(rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(titles), line(titles.map(() => '---:')), ...rows.map(line)].join('\n');
 }
