@@ -10,7 +10,6 @@ import { ReplicationError } from '../model/errors.ts';
 import type { ReadStore } from '../model/store.ts';
 import { dockerConfigCredentials } from '../registry/docker-config.ts';
 import { httpDownloads } from '../registry/download.ts';
-import { registryStore } from '../registry/store.ts';
 import {
   type HelmFolders,
   helmConfigFolder,
@@ -24,6 +23,7 @@ import { defaultRepositorySettings } from './ecr-store.ts';
 import { variable } from './environment.ts';
 import { lazyEcr } from './lazy-ecr.ts';
 import type { Session } from './session.ts';
+import { sourceStores } from './source-stores.ts';
 import { openTarget, parseTarget, type Target } from './target.ts';
 
 /** Everything that the job reads from and writes to. */
@@ -65,12 +65,7 @@ export async function openSurroundings(session: Session, options: SurroundingOpt
         mask,
       }),
     ]);
-    const stores = new Map<string, ReadStore>();
-    const store = (registry: string): ReadStore => {
-      const opened = stores.get(registry) ?? registryStore(session.transport, registry, { credentials });
-      stores.set(registry, opened);
-      return opened;
-    };
+    const store = sourceStores(session.transport, credentials);
     const downloads = httpDownloads(session.transport, credentials);
     const shipped = await shippedRepositories();
     return {

@@ -2,11 +2,12 @@ import { packageChart } from '../charts/package.ts';
 import type { FetchedChart } from '../charts/fetch.ts';
 import type { CopyRequest, TargetPlace } from '../copy/request.ts';
 import { memoryStore } from '../layout/memory.ts';
-import type { PlannedChart, PlannedImage } from '../model/plan.ts';
-import { locate, parseReference } from '../model/reference.ts';
+import { type Digest, isDigest } from '../model/digest.ts';
+import type { Origin, PlannedChart, PlannedImage } from '../model/plan.ts';
+import { formatLocation, locate, parseReference } from '../model/reference.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
 import { splitTarget } from '../model/target-name.ts';
-import { parsePlatforms } from './platform-text.ts';
+import { parsePlatforms, platformTexts } from './platform-text.ts';
 import type { ChartCopy } from './replicate.ts';
 
 /** A planned target reference as a place in the store; without tag and digest `latest` is meant. */
@@ -26,6 +27,31 @@ export function imageRequest(
     source: { store: source(registry), repository, reference: image.digest ?? reference },
     targets: image.targets.map((each) => targetPlace(each, target(splitTarget(each).host))),
     platforms: parsePlatforms(image.platforms),
+  };
+}
+
+/**
+ * A request as a plan names it: the opposite of {@link imageRequest}.
+ * @param known `digest`: what the source's tag was found to be; `host`: stands for the target, whose own name is a folder
+ */
+export function plannedImage(
+  { artifact, source, targets, platforms }: CopyRequest,
+  known: {
+    readonly digest?: Digest | undefined;
+    readonly host?: string | undefined;
+    readonly origins?: readonly Origin[] | undefined;
+  } = {},
+): PlannedImage {
+  const digest = known.digest ?? (isDigest(source.reference) ? source.reference : undefined);
+  return {
+    kind: 'image',
+    source: artifact,
+    ...(digest === undefined ? {} : { digest }),
+    platforms: platformTexts(platforms),
+    targets: targets.map(({ store, repository, reference }) =>
+      formatLocation({ registry: known.host ?? store.name, repository, reference }),
+    ),
+    origins: [...(known.origins ?? [])],
   };
 }
 

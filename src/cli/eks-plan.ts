@@ -8,7 +8,6 @@ import { type CredentialSource, firstCredential } from '../model/credentials.ts'
 import type { PlannedChart } from '../model/plan.ts';
 import type { ReadStore } from '../model/store.ts';
 import { httpDownloads } from '../registry/download.ts';
-import { registryStore } from '../registry/store.ts';
 import { type ChartEntry, type DataFileSet, loadDataFiles } from '../sources/eks/data-files.ts';
 import { checkUserDirectory, findUserDirectory } from '../sources/eks/user-directory.ts';
 import { type EksPlan, type IsolateEntry, planEks } from '../sources/eks/plan.ts';
@@ -16,6 +15,7 @@ import type { EksSettings, SecretPointer } from './eks-settings.ts';
 import { platformTexts } from './platform-text.ts';
 import { secretCredentials } from './secret-credentials.ts';
 import type { Session } from './session.ts';
+import { sourceStores } from './source-stores.ts';
 
 const moduleDirectory = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -60,14 +60,7 @@ export async function openSources(
   const sources: CredentialSource[] = [ecrCredentialsForSources(aws)];
   if (pointer !== undefined) sources.unshift(await secretCredentials(session, pointer, ownHosts, aws));
   const credentials = firstCredential(sources);
-  const stores = new Map<string, ReadStore>();
-  const store = (registry: string): ReadStore => {
-    const known = stores.get(registry);
-    if (known !== undefined) return known;
-    const opened = registryStore(session.transport, registry, { credentials });
-    stores.set(registry, opened);
-    return opened;
-  };
+  const store = sourceStores(session.transport, credentials);
   return {
     store,
     fetchChart: chartFetcher({

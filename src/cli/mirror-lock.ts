@@ -73,7 +73,7 @@ function mirroredImages(tracking: Tracking, sections: readonly MirrorSection[], 
     const image: PlannedImage = {
       kind: 'image',
       source,
-      platforms: platformTexts(section.platforms) as PlannedImage['platforms'],
+      platforms: platformTexts(section.platforms),
       targets: [target],
       origins: [{ path: `[${name}]` }],
     };

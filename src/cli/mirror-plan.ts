@@ -46,7 +46,7 @@ export async function planMirror(
     const planned = images.map((image) => ({
       kind: 'image' as const,
       source: sourceText(image),
-      platforms: platformTexts(image.platforms) as Plan['images'][number]['platforms'],
+      platforms: platformTexts(image.platforms),
       targets: [`${root}${image.target}:${image.source.tag}`],
       origins: [{ path: `[${image.section}]`, file: file.file }],
     }));

@@ -1,7 +1,6 @@
 import { firstCredential } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
-import { registryStore } from '../registry/store.ts';
 import { googleCredentials } from '../mirror/google-credentials.ts';
 import { variable } from './environment.ts';
 import { openAws } from './aws-session.ts';
@@ -10,6 +9,7 @@ import { defaultRepositorySettings, ecrStore } from './ecr-store.ts';
 import { lazyEcr } from './lazy-ecr.ts';
 import type { MirrorSettings } from './mirror-settings.ts';
 import type { Session } from './session.ts';
+import { sourceStores } from './source-stores.ts';
 import { openTarget } from './target.ts';
 
 /** Where a mirror reads from and writes to. */
@@ -32,12 +32,7 @@ export async function openMirrorStores(session: Session, settings: MirrorSetting
     ? [googleCredentials({ metadataHost: variable(env, 'GCE_METADATA_HOST'), mask })]
     : [];
   const credentials = firstCredential([ecr.credentials, dockerCredentials(session), ...google]);
-  const stores = new Map<string, ReadStore>();
-  const source = (registry: string): ReadStore => {
-    const store = stores.get(registry) ?? registryStore(session.transport, registry, { credentials });
-    stores.set(registry, store);
-    return store;
-  };
+  const source = sourceStores(session.transport, credentials);
   const { target } = settings;
   if (target.kind === 'ecr') {
     const opened = await openOwnEcr(session, target);

@@ -1,7 +1,8 @@
+import type { PlannedImage } from '../model/plan.ts';
 import { formatPlatform, parsePlatform, type Platform } from '../model/platform.ts';
 
 /** Platforms as plans and data files write them. */
-export function platformTexts(platforms: 'all' | readonly Platform[]): 'all' | readonly string[] {
+export function platformTexts(platforms: 'all' | readonly Platform[]): PlannedImage['platforms'] {
   return platforms === 'all' ? 'all' : platforms.map(formatPlatform);
 }
 

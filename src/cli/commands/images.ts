@@ -1,40 +1,26 @@
-import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
-import { ReplicationError, ReplicationErrors } from '../../model/errors.ts';
-import { formatPlatform, parsePlatform, type Platform } from '../../model/platform.ts';
-import { formatLocation, locate, parseReference } from '../../model/reference.ts';
-import { type CredentialSource, firstCredential } from '../../model/credentials.ts';
-import type { CopyRequest, TargetPlace } from '../../copy/request.ts';
-import { registryStore } from '../../registry/store.ts';
-import { type ImageListEntry, parseImageList } from '../../sources/image-list.ts';
+import { placeName } from '../../copy/request.ts';
+import { firstCredential } from '../../model/credentials.ts';
+import { ReplicationError } from '../../model/errors.ts';
 import { announceRequests } from '../announce.ts';
-import { splitList } from '../environment.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
-import { defaultRepositorySettings } from '../ecr-store.ts';
-import { s3Text } from '../fleet/input-text.ts';
 import { refuseLayout } from '../fleet/layout.ts';
 import { lockGroups } from '../fleet/lock-groups.ts';
 import { defaultTries, type ShardArguments } from '../fleet/options.ts';
-import { type LazyEcr, lazyEcr } from '../lazy-ecr.ts';
-import { type ImagesWork, leaveLock, lockedWork, type StoreOf } from '../lock-images.ts';
+import { lazyEcr } from '../lazy-ecr.ts';
+import { type ListCommand, listedWork } from '../listed-images.ts';
+import { type ImagesWork, leaveLock, lockedWork } from '../lock-images.ts';
 import { lockedSession, lockMismatches } from '../lock-plan.ts';
-import { targetRoot } from '../lock-targets.ts';
 import { tellEstimate } from '../plan-estimate.ts';
 import { replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
-import { layoutHost, openTarget, parseTarget, type Target } from '../target.ts';
-import type { ReadStore, WriteStore } from '../../model/store.ts';
+import { sourceStores } from '../source-stores.ts';
 
-export interface ImagesCommand extends ShardArguments {
-  /** File with the images; `-` for standard input. */
-  readonly list?: string | undefined;
+export interface ImagesCommand extends ShardArguments, ListCommand {
   /** Lock that is replicated instead of a list. */
   readonly lock?: string | undefined;
   /** Leave a lock of what was copied. */
   readonly writeLock?: boolean | undefined;
   readonly out: string;
-  readonly target?: string | undefined;
-  readonly platforms?: string | undefined;
   readonly plan?: boolean | undefined;
   readonly verify?: boolean | undefined;
   readonly region?: string | undefined;
@@ -45,10 +31,10 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
   const ecr = lazyEcr(session, command.region);
   try {
     const credentials = firstCredential([ecr.credentials, dockerCredentials(session)]);
-    const sources = storeCache((host): ReadStore => registryStore(session.transport, host, { credentials }));
+    const sources = sourceStores(session.transport, credentials);
     const work =
       command.lock === undefined
-        ? await listed(session, command, sources, credentials, ecr)
+        ? await listedWork(session, command, sources, credentials, ecr)
         : await lockedWork(session, command, command.lock, sources, credentials, ecr);
     announce(session, command, work);
     if (command.shards !== undefined) return await sharded(session, command, work);
@@ -58,7 +44,7 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
           session.reporter.emit({
             type: 'notice',
             level: 'info',
-            message: `${request.artifact} -> ${placeText(place)}`,
+            message: `${request.artifact} -> ${placeName(place)}`,
           });
       return { failures: await tellEstimate(session, work.requests), totals: undefined };
     }
@@ -101,205 +87,8 @@ async function sharded(session: Session, command: ImagesCommand, work: ImagesWor
   });
 }
 
-async function listed(
-  session: Session,
-  command: ImagesCommand,
-  sources: StoreOf,
-  credentials: CredentialSource,
-  ecr: LazyEcr,
-): Promise<ImagesWork> {
-  const { list } = command;
-  if (list === undefined) {
-    throw new ReplicationError('usage', 'neither a list nor a lock is given', {
-      remedy: 'pass --list FILE, or --lock FILE',
-    });
-  }
-  const entries = parseImageList(await readList(session, list), list === '-' ? 'standard input' : list);
-  const platforms: 'all' | readonly Platform[] =
-    command.platforms === undefined ? 'all' : splitList(command.platforms).map(parsePlatform);
-  const open = await targets(session, command, entries, credentials, ecr.target);
-  const images = await Promise.all(
-    entries.map(async (entry) => requestOf(entry, platforms, sources, await open(entry))),
-  );
-  refuseSharedNames(entries, images);
-  const requests = mergeRequests(images);
-  const layout = command.target?.startsWith('oci-layout:') === true ? layoutHost : undefined;
-  const places = requests.flatMap((request) => request.targets);
-  const stores = new Map(places.map((place) => [layout ?? place.store.name, place.store]));
-  return {
-    requests,
-    images: requests.map((request) => ({
-      kind: 'image',
-      source: request.artifact,
-      platforms: platforms === 'all' ? 'all' : platforms.map(formatPlatform),
-      targets: request.targets.map((place) => targetText(place, layout)),
-      origins: [],
-    })),
-    root: command.target === undefined ? undefined : targetRoot(command.target),
-    targetStore: (host) => {
-      const store = stores.get(host);
-      if (store === undefined) throw new ReplicationError('internal', `nothing was copied to ${host}`);
-      return store;
-    },
-    lock: undefined,
-  };
-}
-
 function announce(session: Session, command: ImagesCommand, { requests }: ImagesWork): void {
   const target = command.target ?? (command.lock === undefined ? 'as listed' : 'as locked');
   session.reporter.emit({ type: 'run-started', job: 'images', target });
   announceRequests(session.reporter, requests);
-}
-
-function targetText(place: TargetPlace, host: string | undefined): string {
-  return formatLocation({ ...place, registry: host ?? place.store.name });
-}
-
-async function readList(session: Session, path: string): Promise<string> {
-  const stored = await s3Text(session, path);
-  if (stored !== undefined) return stored;
-  try {
-    // Not /dev/stdin: where standard input is a socket, as a supervisor or another Node gives it, that cannot be opened.
-    return path === '-' ? await text(process.stdin) : await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new ReplicationError(
-      'usage',
-      `cannot read the list ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { remedy: 'name a readable file with --list', cause },
-    );
-  }
-}
-
-/** Where each line of the list goes: its own target reference, or `--target` and the source's path without its host. */
-async function targets(
-  session: Session,
-  command: ImagesCommand,
-  entries: readonly ImageListEntry[],
-  credentials: CredentialSource,
-  ecrTarget: (host: string) => Promise<WriteStore> | undefined,
-): Promise<(entry: ImageListEntry) => Promise<TargetPlace>> {
-  const common =
-    command.target === undefined ? undefined : await openCommonTarget(session, command.target, credentials, ecrTarget);
-  const lost = entries.filter((entry) => entry.target === undefined && common === undefined);
-  if (lost[0] !== undefined) {
-    throw new ReplicationError(
-      'usage',
-      `${lost[0].origin.path} names no target reference (nor do ${lost.length - 1} more lines)`,
-      {
-        remedy: 'write `source-reference target-reference` in each line, or pass --target host/prefix',
-      },
-    );
-  }
-  const stores = storeCache(
-    async (host): Promise<WriteStore> =>
-      (await ecrTarget(host)) ?? registryStore(session.transport, host, { credentials }),
-  );
-  return async (entry) => {
-    const source = locate(parseReference(entry.source));
-    if (entry.target === undefined && common !== undefined) {
-      return {
-        store: common.store,
-        repository: common.path + source.repository,
-        reference: tagOf(entry.source) ?? source.reference,
-      };
-    }
-    const target = locate(parseReference(entry.target ?? ''));
-    const written = parseReference(entry.target ?? '');
-    const reference = written.tag ?? written.digest ?? tagOf(entry.source) ?? source.reference;
-    if (common?.ecr === undefined && common !== undefined && command.target?.startsWith('oci-layout:') === true) {
-      return { store: common.store, repository: target.repository, reference };
-    }
-    return { store: await stores(target.registry), repository: target.repository, reference };
-  };
-}
-
-function tagOf(reference: string): string | undefined {
-  return parseReference(reference).tag;
-}
-
-async function openCommonTarget(
-  session: Session,
-  text: string,
-  credentials: CredentialSource,
-  ecrTarget: (host: string) => Promise<WriteStore> | undefined,
-): Promise<Target> {
-  const parsed = parseTarget(text);
-  if (parsed.kind === 'registry') {
-    const ecr = await ecrTarget(parsed.host);
-    if (ecr !== undefined) return { store: ecr, host: parsed.host, path: parsed.path, credentials, ecr: undefined };
-  }
-  return openTarget(session, parsed, {
-    aws: () => {
-      throw new ReplicationError('internal', 'a named target is no ECR of the account');
-    },
-    settings: defaultRepositorySettings,
-    tags: {},
-    credentials,
-  });
-}
-
-function requestOf(
-  entry: ImageListEntry,
-  platforms: 'all' | readonly Platform[],
-  sources: (host: string) => ReadStore,
-  target: TargetPlace,
-): CopyRequest {
-  const location = locate(parseReference(entry.source));
-  return {
-    artifact: formatLocation(location),
-    source: { store: sources(location.registry), repository: location.repository, reference: location.reference },
-    targets: [target],
-    platforms,
-  };
-}
-
-/** One name for two sources would be a race in the copy. The list's parser sees names that are written out, and not those that `--target` makes. */
-function refuseSharedNames(entries: readonly ImageListEntry[], requests: readonly CopyRequest[]): void {
-  const takenBy = new Map<string, { readonly artifact: string; readonly line: string }>();
-  const problems: ReplicationError[] = [];
-  for (const [position, { artifact, targets: places }] of requests.entries()) {
-    const line = entries[position]?.origin.path ?? '';
-    for (const name of places.map(placeText)) {
-      const other = takenBy.get(name);
-      if (other !== undefined && other.artifact !== artifact)
-        problems.push(
-          new ReplicationError(
-            'configuration',
-            `${line}: ${name} is also where ${other.artifact} goes (${other.line})`,
-            {
-              reference: name,
-              remedy: 'write a target reference of its own behind one of them',
-            },
-          ),
-        );
-      takenBy.set(name, other ?? { artifact, line });
-    }
-  }
-  if (problems.length > 0) throw new ReplicationErrors(problems);
-}
-
-/** Lines with the same source become one artifact with several names, so that it is asked about and read once. */
-function mergeRequests(requests: readonly CopyRequest[]): readonly CopyRequest[] {
-  const merged = new Map<string, CopyRequest>();
-  for (const request of requests) {
-    const known = merged.get(request.artifact);
-    const fresh = request.targets.filter(
-      (place) => known?.targets.some((other) => placeText(other) === placeText(place)) !== true,
-    );
-    merged.set(request.artifact, known === undefined ? request : { ...known, targets: [...known.targets, ...fresh] });
-  }
-  return [...merged.values()];
-}
-
-function placeText(place: TargetPlace): string {
-  return `${place.store.name}/${place.repository}:${place.reference}`;
-}
-
-function storeCache<T>(open: (host: string) => T): (host: string) => T {
-  const known = new Map<string, T>();
-  return (host) => {
-    const store = known.get(host) ?? open(host);
-    known.set(host, store);
-    return store;
-  };
 }

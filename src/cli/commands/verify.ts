@@ -5,11 +5,9 @@ import { type CredentialSource, firstCredential } from '../../model/credentials.
 import { type ErrorCode, ReplicationError } from '../../model/errors.ts';
 import type { Lock, LockFinding, LockState } from '../../model/lock.ts';
 import type { Failure } from '../../model/result.ts';
-import type { ReadStore } from '../../model/store.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { readLock } from '../../publish/lock.ts';
 import { httpDownloads } from '../../registry/download.ts';
-import { registryStore } from '../../registry/store.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { helmRepoSecret } from '../eks-settings.ts';
 import { variable } from '../environment.ts';
@@ -18,6 +16,7 @@ import { checkSources, type LockSources } from '../lock-check-sources.ts';
 import { checkTarget } from '../lock-check-target.ts';
 import { openLockTargets } from '../lock-targets.ts';
 import type { JobResult, Session } from '../session.ts';
+import { sourceStores } from '../source-stores.ts';
 
 export interface VerifyCommand {
   readonly lock: string;
@@ -105,12 +104,7 @@ function checked(
 }
 
 function openSources(session: Session, credentials: CredentialSource): LockSources {
-  const stores = new Map<string, ReadStore>();
-  const store = (host: string): ReadStore => {
-    const opened = stores.get(host) ?? registryStore(session.transport, host, { credentials });
-    stores.set(host, opened);
-    return opened;
-  };
+  const store = sourceStores(session.transport, credentials);
   const downloads = httpDownloads(session.transport, credentials);
   return { store, fetchChart: chartFetcher({ downloads, store, reporter: session.reporter }) };
 }

@@ -3,14 +3,13 @@ import type { CopyRequest } from '../../copy/request.ts';
 import { type Digest, isDigest } from '../../model/digest.ts';
 import { ReplicationError } from '../../model/errors.ts';
 import type { Lock } from '../../model/lock.ts';
-import type { PlannedImage } from '../../model/plan.ts';
 import type { Outcome } from '../../model/result.ts';
 import type { ReadStore } from '../../model/store.ts';
 import { readLock, writeLock } from '../../publish/lock.ts';
+import { plannedImage } from '../copy-requests.ts';
 import { buildLock, copiedDigests } from '../lock.ts';
 import { checkJob, lockRequests } from '../lock-plan.ts';
 import { lockAt } from '../locked-run.ts';
-import { platformTexts } from '../platform-text.ts';
 import type { Session } from '../session.ts';
 import type { Destination, EcrWork } from './work.ts';
 
@@ -68,7 +67,7 @@ export async function leaveEcrLock(
   const lock = await buildLock({
     job: 'ecr',
     target: `${destination.host}/`,
-    images: requests.map((request) => plannedImage(request, destination)),
+    images: requests.map((request) => plannedImage(request, { host: destination.host })),
     charts: [],
     isolation: [],
     copied: new Map([...unchangedDigests(unchanged), ...copiedDigests(outcomes)]),
@@ -87,18 +86,4 @@ function unchangedDigests(unchanged: readonly CopyRequest[]): ReadonlyMap<string
   return new Map(
     unchanged.flatMap(({ artifact, source }) => (isDigest(source.reference) ? [[artifact, source.reference]] : [])),
   );
-}
-
-function plannedImage({ artifact, source, targets, platforms }: CopyRequest, { host }: Destination): PlannedImage {
-  return {
-    kind: 'image',
-    source: artifact,
-    ...(isDigest(source.reference) ? { digest: source.reference } : {}),
-    platforms: platformTexts(platforms) as PlannedImage['platforms'],
-    // A layout's own name is its folder, which is this machine's.
-    targets: targets.map(
-      ({ repository, reference }) => `${host}/${repository}${reference.includes(':') ? '@' : ':'}${reference}`,
-    ),
-    origins: [],
-  };
 }

@@ -3,11 +3,11 @@ import { type CredentialSource, firstCredential } from '../../model/credentials.
 import { ReplicationError } from '../../model/errors.ts';
 import type { Lock } from '../../model/lock.ts';
 import { locate, parseReference } from '../../model/reference.ts';
-import type { ReadStore } from '../../model/store.ts';
 import { registryStore } from '../../registry/store.ts';
 import { parseSelection, type SelectedImage } from '../../sources/ecr/selection.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { type LazyEcr, lazyEcr } from '../lazy-ecr.ts';
+import { sourceStores } from '../source-stores.ts';
 import { layoutHost } from '../target.ts';
 import { lockedWork, onlyHost, readEcrLock } from './ecr-lock.ts';
 import { type EcrSides, ecrWork } from './ecr-work.ts';
@@ -55,12 +55,7 @@ export async function openEcrJob(around: Surroundings, settings: EcrSettings): P
     ecr.credentials,
     dockerCredentials(session),
   ]);
-  const stores = new Map<string, ReadStore>();
-  const storeOf = (host: string): ReadStore => {
-    const store = stores.get(host) ?? registryStore(session.transport, host, { credentials });
-    stores.set(host, store);
-    return store;
-  };
+  const storeOf = sourceStores(session.transport, credentials);
   const destination = await openDestination(around, settings, undefined, ecr);
   const found =
     locked === undefined

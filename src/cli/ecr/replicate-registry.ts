@@ -2,15 +2,14 @@ import { resolve } from 'node:path';
 import pLimit from 'p-limit';
 import { carrySettings } from '../../aws/carry-settings.ts';
 import { placeName } from '../../copy/request.ts';
-import { isDigest } from '../../model/digest.ts';
 import { toReplicationError } from '../../model/errors.ts';
-import { planVersion } from '../../model/plan.ts';
+import { type Plan, planVersion } from '../../model/plan.ts';
 import { type Failure, failureOf } from '../../model/result.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { counted, shortened } from '../../report/format.ts';
 import { lockedSession, lockMismatches } from '../lock-plan.ts';
 import { tellEstimate } from '../plan-estimate.ts';
-import { platformTexts } from '../platform-text.ts';
+import { plannedImage } from '../copy-requests.ts';
 import type { JobResult, Session } from '../session.ts';
 import { deletionLines, deletionStatuses, prune } from './deletions.ts';
 import type { EcrSides } from './ecr-work.ts';
@@ -73,16 +72,8 @@ function announce(session: Session, { work, destination }: Opened): void {
     );
 }
 
-function planOf(work: EcrWork) {
-  const images = work.copy.map(({ artifact, source, targets, platforms }) => ({
-    kind: 'image' as const,
-    source: artifact,
-    ...(isDigest(source.reference) ? { digest: source.reference } : {}),
-    platforms: platformTexts(platforms),
-    targets: targets.map(placeName),
-    origins: [],
-  }));
-  return { version: planVersion, job: 'ecr', images, charts: [] };
+function planOf(work: EcrWork): Plan {
+  return { version: planVersion, job: 'ecr', images: work.copy.map((request) => plannedImage(request)), charts: [] };
 }
 
 async function planned(session: Session, { work }: Opened): Promise<JobResult> {

@@ -1,17 +1,17 @@
 import { resolve } from 'node:path';
-import { type CopyRequest, placeName } from '../../copy/request.ts';
+import type { CopyRequest } from '../../copy/request.ts';
 import { type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import type { Planning, Shard, ShardItem, ShardSettings } from '../../fleet/shard.ts';
 import { shardVersion } from '../../fleet/shard.ts';
 import { ReplicationError } from '../../model/errors.ts';
-import { formatPlatform } from '../../model/platform.ts';
-import { type Origin, type Plan, type PlannedImage, planVersion } from '../../model/plan.ts';
+import { type Origin, type Plan, planVersion } from '../../model/plan.ts';
 import type { Failure } from '../../model/result.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { parseStatusLocation } from '../../status/status-location.ts';
 import { counted, formatBytes } from '../../report/format.ts';
 import type { JobResult, Session } from '../session.ts';
-import { type Looked, lookAt } from './look.ts';
+import { plannedImage } from '../copy-requests.ts';
+import { lookAt } from './look.ts';
 import type { ShardArguments } from './options.ts';
 import { withRunFolder } from './folder.ts';
 import { splitImages } from './split.ts';
@@ -49,7 +49,9 @@ export async function leaveShards(
     session.reporter.emit({ type: 'phase', phase: 'shards' });
     const looked = await lookAt(work.requests, work.compared, signal);
     const split = splitImages(work.requests, looked, work.together, command);
-    const images = work.requests.map((request, position) => plannedImage(request, looked[position], work.origins));
+    const images = work.requests.map((request, position) =>
+      plannedImage(request, { digest: looked[position]?.digest, origins: work.origins?.(request) }),
+    );
     const settings: ShardSettings = {
       ...work.settings,
       run: folder.run,
@@ -139,18 +141,6 @@ async function writeRun({ mask, signal }: Session, folder: RunFolder, run: Run):
         .map((shard) => folder.write(`shards/${shardName(shard.index)}`, jsonText(shard), signal)),
     );
   await folder.write('shards.json', jsonText(run.items), signal);
-}
-
-function plannedImage(request: CopyRequest, looked: Looked | undefined, origins: ShardedWork['origins']): PlannedImage {
-  const { artifact, platforms, targets } = request;
-  return {
-    kind: 'image',
-    source: artifact,
-    ...(looked?.digest === undefined ? {} : { digest: looked.digest }),
-    platforms: platforms === 'all' ? 'all' : platforms.map(formatPlatform),
-    targets: targets.map(placeName),
-    origins: [...(origins?.(request) ?? [])],
-  };
 }
 
 function tell(session: Session, folder: RunFolder, planning: Planning, unseen: readonly Failure[]): void {
