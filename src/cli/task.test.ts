@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type JsonAnswer, type JsonApiServer, startJsonApiServer } from '../../test/json-api-server.ts';
 import { type ProgramRun, runProgram, startProgram } from '../../test/program.ts';
-import { ShardResult } from '../fleet/shard.ts';
+import { ShardProgress, ShardResult } from '../fleet/shard.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
 
@@ -155,7 +155,7 @@ describe('a task that Step Functions waits for', () => {
     expect(success()).toMatchObject({ copied: 3 });
   });
 
-  it('finds what a killed process has done, and moves nothing twice', async () => {
+  it('finds what a killed process has done, moves nothing twice, and counts it', async () => {
     await plan('1');
     // Two images are copied at once, the third waits for ever.
     source.fail({
@@ -167,6 +167,9 @@ describe('a task that Step Functions waits for', () => {
     const killed = startProgram([...worker(), '--out', file('out')], env());
     await expect.poll(() => target.tags('b').length + target.tags('a').length, { timeout: 15_000 }).toBe(2);
     await expect.poll(() => source.requests.of('blob-get').some(({ repository }) => repository === 'c')).toBe(true);
+    const noted = async (): Promise<ShardProgress> =>
+      ShardProgress.parse(JSON.parse(await readFile(file('run/progress/0000.json'), 'utf8')));
+    await expect.poll(async () => (await noted()).copied?.length, { timeout: 15_000 }).toBe(2);
     killed.process.kill('SIGKILL');
     await once(killed.process, 'close');
     expect(last()?.operation).toBe('SendTaskSuccess'); // the plan's: the killed one has said nothing
@@ -174,9 +177,11 @@ describe('a task that Step Functions waits for', () => {
     const worked = await task(...worker());
     expect(worked.status, worked.stdout).toBe(0);
     expect(new Set(source.requests.of('blob-get').map(({ repository }) => repository))).toEqual(new Set(['c']));
-    expect(success()).toMatchObject({ copied: 1, unchanged: 2, failed: 0 });
+    expect(success()).toMatchObject({ copied: 3, unchanged: 0, failed: 0 });
     const result = ShardResult.parse(JSON.parse(await readFile(file('run/results/0000.json'), 'utf8')));
-    expect(result).toMatchObject({ attempts: 2, counts: { copied: 1, unchanged: 2, failed: 0 } });
+    expect(result).toMatchObject({ attempts: 2, counts: { copied: 3, unchanged: 0, failed: 0 } });
+    const put = target.requests.of('upload-put').filter(({ status }) => status === 201);
+    expect(result.totals?.bytesWritten).toBeGreaterThanOrEqual(put.reduce((sum, { bytesIn }) => sum + bytesIn, 0));
   });
 
   it('says that it was interrupted when it is told to stop', async () => {

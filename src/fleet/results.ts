@@ -1,5 +1,5 @@
 import type { Failure, Outcome, Totals } from '../model/result.ts';
-import type { Counts, Planning, Shard, ShardItem, ShardResult } from './shard.ts';
+import type { Counts, Planning, Shard, ShardItem, ShardProgress, ShardResult, Unfinished } from './shard.ts';
 
 /** Adds up what two attempts or shards did. */
 export type AddTotals = (a: Totals, b: Totals) => Totals;
@@ -14,6 +14,20 @@ export interface Attempt {
   readonly failures: readonly Failure[];
   readonly notices: readonly string[];
   readonly totals: Totals | undefined;
+  /** What attempts since the result before did, and were killed. */
+  readonly killed?: Unfinished | undefined;
+}
+
+/** What is known of attempts that have left a note and no result. @param before the result that there is */
+export function unfinished(note: ShardProgress | undefined, before: ShardResult | undefined): Unfinished | undefined {
+  if (note === undefined || note.attempt <= (before?.attempts ?? 0)) return undefined;
+  const { killed, startedAt, copied = [], bytesRead = 0, bytesWritten } = note;
+  return {
+    startedAt: killed?.startedAt ?? startedAt,
+    copied: [...(killed?.copied ?? []), ...copied],
+    bytesRead: (killed?.bytesRead ?? 0) + bytesRead,
+    bytesWritten: (killed?.bytesWritten ?? 0) + bytesWritten,
+  };
 }
 
 /**
@@ -21,8 +35,10 @@ export interface Attempt {
  * was this run that copied it. So does what this one never looked at, having been stopped or ended by its surroundings.
  */
 export function resultOf(shard: Shard, done: Attempt, before: ShardResult | undefined, add: AddTotals): ShardResult {
-  const found = (before?.outcomes ?? []).flatMap((each) => (each.kind === 'failed' ? [] : [each]));
-  const earlier = new Map(found.map((outcome) => [keyOf(outcome), outcome]));
+  const ended = (before?.outcomes ?? []).flatMap((each) => (each.kind === 'failed' ? [] : [each]));
+  // An image that was copied again is so since then.
+  const earlier = new Map([...ended, ...copiedBy(done.killed, shard)].map((outcome) => [keyOf(outcome), outcome]));
+  const found = [...earlier.values()];
   const reached = new Set(done.outcomes.map(keyOf));
   const outcomes = [
     ...done.outcomes.map((outcome): Outcome => {
@@ -36,14 +52,31 @@ export function resultOf(shard: Shard, done: Attempt, before: ShardResult | unde
     run: shard.run,
     index: shard.index,
     attempts: done.attempt,
-    startedAt: before?.startedAt ?? done.startedAt,
+    startedAt: before?.startedAt ?? done.killed?.startedAt ?? done.startedAt,
     finishedAt: done.finishedAt,
     counts: countsOf(shard.images.length, outcomes),
-    totals: sumOf([before?.totals, done.totals], add),
+    totals: sumOf([before?.totals, totalsOf(done.killed), done.totals], add),
     failures: [...done.failures],
     outcomes: outcomes.map((each) => plain(each)),
     notices: [...done.notices],
   };
+}
+
+function copiedBy(killed: Unfinished | undefined, { images }: Shard): readonly Exclude<Outcome, { kind: 'failed' }>[] {
+  return (killed?.copied ?? []).flatMap(({ image, digest, bytes, seconds }) => {
+    const planned = images[image];
+    if (planned === undefined) return [];
+    return [{ kind: 'copied', artifact: planned.source, targets: planned.targets, digest, bytes, seconds }];
+  });
+}
+
+/** Bytes are what a killed worker's notes tell; how many blobs and manifests they were, they do not. */
+function totalsOf(killed: Unfinished | undefined): Totals | undefined {
+  if (killed === undefined) return undefined;
+  const { bytesRead, bytesWritten } = killed;
+  const nothing = { blobsRead: 0, blobsWritten: 0, blobsMounted: 0, manifestsWritten: 0, seconds: 0 };
+  const spent = { reading: 0, writing: 0, limited: 0, limitedBy: undefined, cpu: 0 };
+  return { ...nothing, bytesRead, bytesWritten, spent };
 }
 
 /** It is as it was, or was not looked at: the attempt was told to stop before. */

@@ -207,6 +207,25 @@ export const ShardResult = z.object({
 });
 export type ShardResult = Readonly<z.infer<typeof ShardResult>>;
 
+/** An image that was copied, by its place in the shard. */
+export const CopiedImage = z.object({
+  image: z.number().int().nonnegative(),
+  digest: DigestText,
+  bytes: Count,
+  seconds: Count,
+});
+export type CopiedImage = Readonly<z.infer<typeof CopiedImage>>;
+
+/** What attempts did of which there is no result, because they were killed: what the last note of each says. */
+export const Unfinished = z.object({
+  /** When the first of them began. */
+  startedAt: z.string(),
+  copied: z.array(CopiedImage),
+  bytesRead: Count,
+  bytesWritten: Count,
+});
+export type Unfinished = Readonly<z.infer<typeof Unfinished>>;
+
 /** How far a worker is: written when it begins, and now and then. */
 export const ShardProgress = z.object({
   run: z.string(),
@@ -216,7 +235,12 @@ export const ShardProgress = z.object({
   updatedAt: z.string(),
   images: Count,
   done: Count,
+  /** Those of this attempt that it has copied. */
+  copied: z.array(CopiedImage).optional(),
+  bytesRead: Count.optional(),
   bytesWritten: Count,
+  /** What the attempts before this one did and left no result of. */
+  killed: Unfinished.optional(),
   /** Where it runs: a host name, or the task's. */
   worker: z.string(),
   /** Address of its log. */

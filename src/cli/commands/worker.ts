@@ -2,9 +2,11 @@ import { parseShardAddress, readData, type RunFolder, shardName } from '../../fl
 import { type Attempt, resultOf } from '../../fleet/results.ts';
 import { Shard, ShardResult } from '../../fleet/shard.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
-import { type Failure, failureOf } from '../../model/result.ts';
+import { type Failure, failureOf, type Outcome } from '../../model/result.ts';
 import { jsonText } from '../../publish/files.ts';
+import { patientStatus } from '../../status/patient-status.ts';
 import { parseStatusLocation } from '../../status/status-location.ts';
+import type { StatusStore } from '../../status/status.ts';
 import { openStatus } from '../ecr/open-status.ts';
 import { awsPool, type Surroundings } from '../ecr/sides.ts';
 import { statusRecorder } from '../ecr/status-recorder.ts';
@@ -49,9 +51,13 @@ export async function runWorker(
     insecureHosts.push(...(shard.insecureHosts ?? []));
     const name = `results/${shardName(index)}`;
     const before = await readData(folder, name, ShardResult, session.signal);
-    const progress = await keepProgress(session, folder, shard, await workerPlace(session.env));
+    const place = await workerPlace(session.env);
+    const progress = await keepProgress(session, folder, shard, { place, result: before });
     const startedAt = new Date().toISOString();
-    const { replication, failures, error } = await attempt(session, shard, options, () => task?.lost === true);
+    const { replication, failures, error } = await attempt(session, shard, options, {
+      lost: () => task?.lost === true,
+      finished: (outcome) => progress.finished(outcome),
+    });
     await progress.stop();
     const done: Attempt = {
       attempt: progress.attempt,
@@ -61,6 +67,7 @@ export async function runWorker(
       failures,
       notices: replication?.notices ?? [],
       totals: replication?.totals,
+      killed: progress.killed,
     };
     const result = resultOf(shard, done, before, addTotals);
     // Another attempt writes it now, or has done so while Step Functions was out of this one's reach.
@@ -125,17 +132,18 @@ interface Attempted {
   readonly error: ReplicationError | ReplicationErrors | undefined;
 }
 
-/** @param lost the shard belongs to another worker by now */
-async function attempt(
-  session: Session,
-  shard: Shard,
-  options: WorkerOptions,
-  lost: () => boolean,
-): Promise<Attempted> {
+/** What goes on around the copying. */
+interface Watch {
+  /** Whether the shard belongs to another worker by now. */
+  readonly lost: () => boolean;
+  readonly finished: (outcome: Outcome) => void;
+}
+
+async function attempt(session: Session, shard: Shard, options: WorkerOptions, watch: Watch): Promise<Attempted> {
   const pool = awsPool(session);
   try {
     const around = { session, pool, home: pool.open(shard.region ?? ownRegion(session)) };
-    const replication = await copyShard(around, shard, options, lost);
+    const replication = await copyShard(around, shard, options, watch);
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
     const stopped =
       session.admission.aborted &&
@@ -159,7 +167,7 @@ async function copyShard(
   around: Surroundings,
   shard: Shard,
   options: WorkerOptions,
-  lost: () => boolean,
+  watch: Watch,
 ): Promise<TriedReplication> {
   const { session, home } = around;
   if (shard.budget !== undefined) await shareWrites(around, shard, shard.budget);
@@ -169,15 +177,7 @@ async function copyShard(
     const targets = new Set(requests.flatMap((request) => request.targets.map(({ store }) => store.name)));
     session.reporter.emit({ type: 'run-started', job: shard.job, target: [...targets].sort().join(', ') });
     announceRequests(session.reporter, requests);
-    const store =
-      shard.status === undefined
-        ? undefined
-        : await openStatus(parseStatusLocation(shard.status), {
-            aws: () => home,
-            readOnly: false,
-            createTable: false,
-            signal: session.signal,
-          });
+    const store = shard.status === undefined ? undefined : statusOf(around, shard.status);
     try {
       const names = shard.images.flatMap((image) => image.targets);
       const recorder = store && (await statusRecorder(store, () => new Date(), session.signal, names));
@@ -187,9 +187,12 @@ async function copyShard(
         verify: shard.verify,
         // What ends because the shard is another worker's says nothing of the image, which that one may have copied.
         onTry: (outcome, tried) => {
-          if (outcome.kind !== 'failed' || !lost()) recorder?.finished(outcome, tried);
+          watch.finished(outcome);
+          if (outcome.kind !== 'failed' || !watch.lost()) recorder?.finished(outcome, tried);
         },
       });
+      // What this one has not written yet the other worker writes, who may have done so already.
+      if (watch.lost()) recorder?.abandon();
       const unkept = (await recorder?.end()) ?? [];
       return { ...copied, failures: [...copied.failures, ...unkept] };
     } finally {
@@ -198,6 +201,20 @@ async function copyShard(
   } finally {
     await places.close();
   }
+}
+
+/** Images do not wait for a store that cannot be had: their statuses do, until it can. */
+function statusOf({ session, home }: Surroundings, place: string): StatusStore {
+  const { reporter, signal } = session;
+  const open = { aws: () => home, readOnly: false, createTable: false, signal };
+  return patientStatus(
+    place,
+    () => openStatus(parseStatusLocation(place), open),
+    ({ message }) => {
+      const now = `the status in ${place} cannot be had; going on, it is written later (${message})`;
+      reporter.emit({ type: 'notice', level: 'warning', message: now });
+    },
+  );
 }
 
 /** From now on this worker asks for places in the budget of writes that it shares with the others. */

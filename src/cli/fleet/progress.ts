@@ -1,6 +1,8 @@
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
-import { type Shard, ShardProgress } from '../../fleet/shard.ts';
+import { unfinished } from '../../fleet/results.ts';
+import { type CopiedImage, type Shard, ShardProgress, type ShardResult, type Unfinished } from '../../fleet/shard.ts';
 import { toReplicationError } from '../../model/errors.ts';
+import type { Outcome } from '../../model/result.ts';
 import { jsonText } from '../../publish/files.ts';
 import type { Session } from '../session.ts';
 import type { WorkerPlace } from './worker-place.ts';
@@ -8,23 +10,34 @@ import type { WorkerPlace } from './worker-place.ts';
 export interface KeptProgress {
   /** Which attempt this is, from 1: those that were killed have left their progress, too. */
   readonly attempt: number;
+  /** What those did, as far as their notes tell. */
+  readonly killed: Unfinished | undefined;
+  /** How an image ended, which the next note tells. */
+  finished(outcome: Outcome): void;
   stop(): Promise<void>;
 }
 
-/** Milliseconds between two notes. */
-const everyMs = 15_000;
+/** Milliseconds between two notes: what a killed worker has done in its last ones is copied, and not counted as such. */
+const everyMs = 5_000;
 
-/** Notes now, and now and then, how far a worker is. Losing a note loses nothing. */
+/**
+ * Notes now, and now and then, how far a worker is. Losing a note loses no image.
+ * @param result what earlier attempts that came to an end have left
+ */
 export async function keepProgress(
   session: Session,
   folder: RunFolder,
-  { run, index, images }: Shard,
-  { worker, log }: WorkerPlace,
+  shard: Shard,
+  { place: { worker, log }, result }: { readonly place: WorkerPlace; readonly result: ShardResult | undefined },
 ): Promise<KeptProgress> {
+  const { run, index, images } = shard;
   const { counters, signal } = session;
   const name = `progress/${shardName(index)}`;
   const before = await readData(folder, name, ShardProgress, signal);
   const attempt = (before?.attempt ?? 0) + 1;
+  const killed = unfinished(before, result);
+  const places = new Map(images.map(({ source, targets }, image) => [keyOf(source, targets), image]));
+  const copied = new Map<number, CopiedImage>();
   const startedAt = new Date().toISOString();
   const note = async (): Promise<void> => {
     const now: ShardProgress = {
@@ -35,7 +48,10 @@ export async function keepProgress(
       updatedAt: new Date().toISOString(),
       images: images.length,
       done: counters.artifactsDone,
+      copied: [...copied.values()],
+      bytesRead: counters.readBytes,
       bytesWritten: counters.writtenBytes,
+      ...(killed === undefined ? {} : { killed }),
       worker,
       ...(log === undefined ? {} : { log }),
     };
@@ -44,6 +60,8 @@ export async function keepProgress(
   await note();
   let writing: Promise<void> | undefined;
   const timer = setInterval(() => {
+    // The shard may be another worker's by now, who notes its own.
+    if (session.admission.aborted) return;
     writing ??= note()
       .catch((error: unknown) => {
         const message = `how far this worker is could not be noted: ${toReplicationError(error).message}`;
@@ -55,9 +73,20 @@ export async function keepProgress(
   }, everyMs).unref();
   return {
     attempt,
+    killed,
+    finished(outcome) {
+      const image = places.get(keyOf(outcome.artifact, outcome.targets));
+      if (image === undefined || outcome.kind !== 'copied') return;
+      const { digest, bytes, seconds } = outcome;
+      copied.set(image, { image, digest, bytes, seconds });
+    },
     async stop() {
       clearInterval(timer);
       await writing;
     },
   };
+}
+
+function keyOf(artifact: string, targets: readonly string[]): string {
+  return [artifact, ...targets].join('\n');
 }
