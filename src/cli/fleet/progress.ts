@@ -17,8 +17,11 @@ export interface KeptProgress {
   stop(): Promise<void>;
 }
 
-/** Milliseconds between two notes: what a killed worker has done in its last ones is copied, and not counted as such. */
-const everyMs = 5_000;
+/** Milliseconds between two notes, and two notes that tell of more images: those of a killed worker are counted by them. */
+const everyMs = 15_000;
+const copiedEveryMs = 5_000;
+/** How often it is looked whether one is due. */
+const lookEveryMs = 1_000;
 
 /**
  * Notes now, and now and then, how far a worker is. Losing a note loses no image.
@@ -39,7 +42,14 @@ export async function keepProgress(
   const places = new Map(images.map(({ source, targets }, image) => [keyOf(source, targets), image]));
   const copied = new Map<number, CopiedImage>();
   const startedAt = new Date().toISOString();
+  let [last, told] = [0, 0];
+  const isDue = (): boolean => {
+    const since = performance.now() - last;
+    // The first image is told at once.
+    return since >= everyMs || (copied.size > told && (told === 0 || since >= copiedEveryMs));
+  };
   const note = async (): Promise<void> => {
+    [last, told] = [performance.now(), copied.size];
     const now: ShardProgress = {
       run,
       index,
@@ -61,7 +71,7 @@ export async function keepProgress(
   let writing: Promise<void> | undefined;
   const timer = setInterval(() => {
     // The shard may be another worker's by now, who notes its own.
-    if (session.admission.aborted) return;
+    if (session.admission.aborted || !isDue()) return;
     writing ??= note()
       .catch((error: unknown) => {
         const message = `how far this worker is could not be noted: ${toReplicationError(error).message}`;
@@ -70,7 +80,7 @@ export async function keepProgress(
       .finally(() => {
         writing = undefined;
       });
-  }, everyMs).unref();
+  }, lookEveryMs).unref();
   return {
     attempt,
     killed,
