@@ -54,8 +54,6 @@ export function machine(
     roleArn: runs.attrArn,
     definitionString: Fn.sub(runDefinitionString(), values),
   });
-  // Deleted before the bucket is emptied, so that nothing fills it again.
-  made.addResourceDependency(storage.emptied);
   explain(
     made,
     'AwsSolutions-SF1',

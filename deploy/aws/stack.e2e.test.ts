@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
 import { CloudFormation } from '@aws-sdk/client-cloudformation';
 import { DynamoDB } from '@aws-sdk/client-dynamodb';
 import { S3 } from '@aws-sdk/client-s3';
@@ -12,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { type Account, startAccount } from '../../test/seedfarmer/account.ts';
 import { describeWith, requireTool } from '../../test/tools.ts';
-import { handler } from './empty-bucket.cjs';
+import { handler } from './removal.cjs';
 import { templateFile } from './template.ts';
 import { roleGrants } from './testing/role-grants.ts';
 import { Template } from './testing/resolve.ts';
@@ -63,7 +64,7 @@ const unknownToMoto = [
   'AWS::SNS::Subscription',
   'AWS::SNS::TopicPolicy',
   'AWS::Scheduler::Schedule',
-  'Custom::EmptyBucket',
+  'Custom::Removal',
 ];
 
 describeWith(['moto_server'], 'the stack, in moto', () => {
@@ -82,10 +83,10 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
   });
 
   it('is created from a URL, and deleted without anything left', async () => {
-    const { EmptyBucket, ...Resources } = template.Resources;
-    expect(EmptyBucket?.Type).toBe('Custom::EmptyBucket');
+    const { Removal, ...Resources } = template.Resources;
+    expect(Removal?.Type).toBe('Custom::Removal');
     await s3.createBucket({ Bucket: 'templates', CreateBucketConfiguration: { LocationConstraint: 'eu-west-1' } });
-    const Body = JSON.stringify({ ...template, Resources }).replace('"DependsOn":["EmptyBucket"],', '');
+    const Body = JSON.stringify({ ...template, Resources }).replaceAll('"Removal",', '');
     await s3.putObject({ Bucket: 'templates', Key: 'template.json', Body });
     await cloudFormation.createStack({
       StackName: 'replication',
@@ -125,17 +126,19 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
     expect((await new SFN().listStateMachines()).stateMachines).toEqual([]);
   });
 
-  describe('the bucket of runs', () => {
-    const event = (url: string, RequestType: string, Bucket: string) => ({
+  describe('what removes runs', () => {
+    const gone = 'arn:aws:states:eu-west-1:123456789012:stateMachine:gone';
+    const event = (url: string, RequestType: string, Bucket: string, StateMachine: string) => ({
       RequestType,
       ResponseURL: url,
       StackId: 'stack',
       RequestId: 'request',
-      LogicalResourceId: 'EmptyBucket',
-      ResourceProperties: { Bucket },
+      LogicalResourceId: 'Removal',
+      // CloudFormation makes texts of numbers.
+      ResourceProperties: { Bucket, StateMachine, TasksEndSeconds: '1' },
     });
     /** What CloudFormation is answered. */
-    async function answers(RequestType: string, Bucket: string): Promise<unknown> {
+    async function answers(RequestType: string, Bucket: string, machine = gone): Promise<unknown> {
       const told: unknown[] = [];
       const server = createServer((request, response) => {
         void json(request).then((body) => {
@@ -146,7 +149,7 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
       await once(server, 'listening');
       // A server that listens on a port has an AddressInfo; only pipes have a string.
       const { port } = server.address() as AddressInfo;
-      await handler(event(`http://127.0.0.1:${port}/`, RequestType, Bucket));
+      await handler(event(`http://127.0.0.1:${port}/`, RequestType, Bucket, machine));
       server.close();
       return told;
     }
@@ -154,12 +157,12 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
       'PUT',
       {
         ...{ Status, PhysicalResourceId: Bucket, StackId: 'stack', RequestId: 'request' },
-        LogicalResourceId: 'EmptyBucket',
+        LogicalResourceId: 'Removal',
         ...more,
       },
     ];
 
-    it('is emptied before it is deleted, versions and all, and at no other time', async () => {
+    it('empties their bucket before it is deleted, versions and all, and at no other time', async () => {
       const Bucket = 'runs';
       await s3.createBucket({ Bucket, CreateBucketConfiguration: { LocationConstraint: 'eu-west-1' } });
       await s3.putBucketVersioning({ Bucket, VersioningConfiguration: { Status: 'Enabled' } });
@@ -172,7 +175,31 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
       await s3.deleteBucket({ Bucket });
     });
 
-    it('that is gone already does not stop the deletion, one that may not be read does', async () => {
+    it('ends a run that is at work, and gives its tasks time to notice before the bucket is emptied', async () => {
+      const sfn = new SFN();
+      const { stateMachineArn = '' } = await sfn.createStateMachine({
+        name: 'runs',
+        definition: JSON.stringify({ StartAt: 'Wait', States: { Wait: { Type: 'Wait', Seconds: 3600, End: true } } }),
+        roleArn: 'arn:aws:iam::123456789012:role/runs',
+      });
+      const { executionArn = '' } = await sfn.startExecution({ stateMachineArn });
+      const status = async () => (await sfn.describeExecution({ executionArn })).status;
+      const Bucket = 'runs-at-work';
+      await s3.createBucket({ Bucket, CreateBucketConfiguration: { LocationConstraint: 'eu-west-1' } });
+      // What a task still writes when its run is over already.
+      const late = (async () => {
+        while ((await status()) === 'RUNNING') await setTimeout(20);
+        await s3.putObject({ Bucket, Key: 'runs/a/results/0000.json', Body: '{}' });
+      })();
+      for (const type of ['Create', 'Update']) await answers(type, Bucket, stateMachineArn);
+      expect(await status()).toBe('RUNNING');
+      expect(await answers('Delete', Bucket, stateMachineArn)).toEqual(answer(Bucket));
+      expect(await status()).toBe('ABORTED');
+      await late;
+      await s3.deleteBucket({ Bucket });
+    });
+
+    it('is not stopped by a bucket that is gone already, but by one that may not be read', async () => {
       expect(await answers('Delete', 'gone')).toEqual(answer('gone'));
       vi.stubEnv('AWS_ENDPOINT_URL', 'http://127.0.0.1:9');
       const Reason = z.string().regex(/./);

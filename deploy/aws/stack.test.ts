@@ -26,6 +26,17 @@ function deployment(parameters: Readonly<Record<string, string>> = {}, partition
   return { partition, region, account: '123456789012', parameters: { ...required, ...parameters } };
 }
 
+/** Resources that a resource cannot do without: they are made before it, and deleted after it. */
+function dependencies(id: string, found: Set<string> = new Set()): ReadonlySet<string> {
+  const written = JSON.stringify(template.Resources[id]);
+  const DependsOn = z.object({ DependsOn: z.array(z.string()).default([]) }).parse(template.Resources[id]).DependsOn;
+  const named = /"Ref":"(\w+)"|"Fn::GetAtt":\["(\w+)"|\$\{(\w+)[.}]/g;
+  const direct = [...written.matchAll(named)].map(([, ref, attribute, sub]) => ref ?? attribute ?? sub ?? '');
+  for (const each of [...direct, ...DependsOn])
+    if (each in template.Resources && !found.has(each)) dependencies(each, found.add(each));
+  return found;
+}
+
 const grantsWith = (parameters: Readonly<Record<string, string>> = {}, partition?: string): RoleGrants =>
   roleGrants(template, deployment(parameters, partition));
 
@@ -364,8 +375,7 @@ describe('what moto does not make', () => {
       'states:StartExecution',
       machine,
     ]);
-    const { DependsOn } = z.object({ DependsOn: z.array(z.string()) }).parse(template.Resources['Schedule']);
-    expect(DependsOn).toEqual(
+    expect([...dependencies('Schedule')]).toEqual(
       expect.arrayContaining(['StateMachinePolicy', 'PlanPolicy', 'WorkerPolicy', 'SchedulePolicy']),
     );
   });
@@ -417,9 +427,9 @@ describe('what moto does not make', () => {
       });
   });
 
-  it('empties the bucket by the code that is tested', async () => {
-    const code = await readFile(join(import.meta.dirname, 'empty-bucket.cjs'), 'utf8');
-    expect(template.Resources['EmptyBucketFunction']?.Properties['Code']).toEqual({ ZipFile: code });
+  it('is removed by the code that is tested', async () => {
+    const code = await readFile(join(import.meta.dirname, 'removal.cjs'), 'utf8');
+    expect(template.Resources['RemovalFunction']?.Properties['Code']).toEqual({ ZipFile: code });
     expect(code.length).toBeLessThan(4096);
   });
 });
@@ -432,9 +442,24 @@ describe('deletion', () => {
     }
   });
 
-  it('empties the bucket after everything that writes to it is gone', () => {
-    const { EmptyBucket, StateMachine } = template.Resources;
-    expect(StateMachine?.['DependsOn']).toContain('EmptyBucket');
-    expect(EmptyBucket?.Properties['Bucket']).toEqual({ Ref: 'RunsBucket' });
+  it('ends runs when nothing starts them any more, and while all is there that they use', () => {
+    const starting = Object.entries(template.Resources).filter(([, { Type }]) =>
+      ['AWS::Events::Rule', 'AWS::Scheduler::Schedule'].includes(Type),
+    );
+    expect(starting).toHaveLength(2);
+    for (const [id] of starting) expect([...dependencies(id)], id).toContain('Removal');
+    // What would not be deleted while a run goes on, and what tasks need to learn that theirs is over.
+    expect([...dependencies('Removal')]).toEqual(
+      expect.arrayContaining([
+        ...['StateMachine', 'SecurityGroup', 'RunsBucket', 'StatusTable', 'CoordinationTable', 'Logs'],
+        ...['PlanTask', 'WorkerTask', 'SummaryTask', 'TaskTokenPolicy', 'WorkerPolicy', 'RemovalPolicy'],
+      ]),
+    );
+    expect(template.Resources['Removal']?.Properties).toMatchObject({
+      Bucket: { Ref: 'RunsBucket' },
+      StateMachine: { Ref: 'StateMachine' },
+    });
+    // A function ends within 15 minutes.
+    expect(Number(template.Resources['Removal']?.Properties['TasksEndSeconds'])).toBeLessThan(600);
   });
 });

@@ -4,6 +4,7 @@ import { declareConditions } from './expressions.ts';
 import { machine } from './machine.ts';
 import { alarmTopic, encryptionKey, missingSuccessAlarm } from './notices.ts';
 import { declareParameters } from './parameters.ts';
+import { removal } from './removal.ts';
 import { storage } from './storage.ts';
 import { tasks } from './tasks.ts';
 import { triggers } from './triggers.ts';
@@ -23,11 +24,12 @@ export function replicationStack(scope: Construct): Stack {
   declareConditions(stack);
   const key = encryptionKey(stack);
   const topic = alarmTopic(stack, key);
-  const kept = storage(stack, key);
+  const kept = storage(stack);
   const run = tasks(stack, key);
   const { made, ready } = machine(stack, { storage: kept, tasks: run, topic, key });
   missingSuccessAlarm(stack, topic, made);
-  triggers(stack, made, [ready, ...run.policies]);
+  const removed = removal(stack, key, { machine: made, bucket: kept.bucket, ready: [ready, ...run.policies] });
+  triggers(stack, made, removed);
   outputs(stack);
   return stack;
 }

@@ -1,6 +1,5 @@
-import { Fn, type Stack } from 'aws-cdk-lib';
+import { type CfnResource, Fn, type Stack } from 'aws-cdk-lib';
 import { CfnRule } from 'aws-cdk-lib/aws-events';
-import type { CfnPolicy } from 'aws-cdk-lib/aws-iam';
 import { CfnSchedule } from 'aws-cdk-lib/aws-scheduler';
 import type { CfnStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { type Condition, ref } from './expressions.ts';
@@ -10,10 +9,11 @@ import { policy, role } from './roles.ts';
  * What starts runs: the schedule, and every deployment. Right after the first one both do, since a schedule by rate begins
  * at once; the second start finds the first one running and ends as skipped.
  * https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#rate-based
- * @param ready what a run needs besides the machine, as far as it is there whatever the parameters say: DependsOn cannot name
- *   the others, which need nothing but the roles and so are long there
+ * The schedule comes last, so that no run has begun when something else of the stack cannot be made.
+ * @param ready made when all is there that a run needs whatever the parameters say: DependsOn cannot name the rest, which
+ *   needs nothing but the roles and so is long there
  */
-export function triggers(stack: Stack, machine: CfnStateMachine, ready: readonly CfnPolicy[]): void {
+export function triggers(stack: Stack, machine: CfnStateMachine, ready: CfnResource): void {
   const scheduler = starter(stack, 'ScheduleRole', 'scheduler.amazonaws.com', machine, 'IsScheduled');
   const schedule = new CfnSchedule(stack, 'Schedule', {
     description: Fn.sub('Runs of ${AWS::StackName}'),
@@ -51,8 +51,8 @@ export function triggers(stack: Stack, machine: CfnStateMachine, ready: readonly
       },
     ],
   });
-  for (const each of [...ready, scheduler.grants]) schedule.addResourceDependency(each);
-  rule.addResourceDependency(deployed.grants);
+  for (const each of [ready, deployed.grants]) rule.addResourceDependency(each);
+  for (const each of [ready, scheduler.grants, rule]) schedule.addResourceDependency(each);
 }
 
 /** A role that may start the machine, and nothing else. */
