@@ -57,6 +57,16 @@ describe('the chart job', () => {
     await refused(['-e', await extra(`${source.host}/a/one:1.0`)], 1, 'unable to locate AWS credentials');
   });
 
+  it('takes its prefix from the target alone, also in lists', async () => {
+    const list = await file(
+      'one.json',
+      `[{"repository_image": "${source.host}/a/one", "destination": "{prefix}/one"}]`,
+    );
+    const planned = await run(['--target', `${target.host}/apps`, '--static-images', list, '--plan']);
+    expect(planned.status, planned.stdout).toBe(0);
+    expect(planned.stdout).toContain(`-> ${target.host}/apps/one:1.0`);
+  });
+
   it('refuses a list that is no JSON, with its line', async () => {
     const broken = await file('broken.json', '[\n{"repository_image": "a/b",}\n]');
     await refused([...there(), '--static-images', broken], 2, `${broken}:2: is no valid JSON`);

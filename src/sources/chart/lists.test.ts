@@ -55,6 +55,12 @@ describe('static lists', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
   const parse = (text: string, name = 'list.json') => parseStaticList(text, name, 'static images', 'my/prefix');
 
+  it('take destinations without a prefix where there is none', () => {
+    const text = '[{"repository_image": "a/b", "destination": "{prefix}/runner"}]';
+    const [image] = parseStaticList(text, 'list.json', 'static images', '');
+    expect(image?.destination).toBe('runner');
+  });
+
   it('that are shipped are those of the document, with the prefix in the destinations', async () => {
     const { chartDataFiles } = await import('../../cli/chart-settings.ts');
     const images = await readStaticList(chartDataFiles.images, 'static images', 'test-rwl-runwhen');

@@ -56,7 +56,7 @@ export function parseStaticList(text: string, path: string, from: ImageFrom, pre
   const result = validate(file, StaticList, () => Object.keys(StaticImage.shape));
   if ('problems' in result) throw new ReplicationErrors(result.problems.map(aboutList));
   return result.data.map(({ repository_image: image, destination, helm_key: helmKey, tag }, index): ListedImage => {
-    const to = destination === undefined ? undefined : parseDestination(destination.replaceAll('{prefix}', prefix));
+    const to = destination === undefined ? undefined : parseDestination(under(prefix, destination));
     return {
       source: tag === undefined ? image : `${image}:${tag}`,
       destination: to?.repository,
@@ -68,6 +68,11 @@ export function parseStaticList(text: string, path: string, from: ImageFrom, pre
       origin: { path: `${path}:${file.lineOf([index])}`, file: path, line: file.lineOf([index]) },
     };
   });
+}
+
+/** `{prefix}` filled in; without a prefix nothing stands before the name, no slash either. */
+function under(prefix: string, destination: string): string {
+  return prefix === '' ? destination.replaceAll(/\{prefix\}\/?/g, '') : destination.replaceAll('{prefix}', prefix);
 }
 
 function aboutList(problem: ReplicationError): ReplicationError {
