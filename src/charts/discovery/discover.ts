@@ -1,23 +1,9 @@
 import { splitRender } from '../render/split.ts';
-import type { FoundReference } from './found.ts';
+import type { BrokenDocument, FoundReference, NotAnImage } from './found.ts';
 import { readManifests, type PartFindings } from './manifests.ts';
 import type { UnreadData } from './unread.ts';
 
-/** A document that could not be read, or only in part. */
-export interface BrokenDocument {
-  readonly template: string;
-  /** Line in what the template rendered, from 1. */
-  readonly line: number;
-  readonly message: string;
-}
-
-/** A container's image that is no reference. Its text may be anything, a secret by mistake too, and is told for placeholders only. */
-export interface NotAnImage {
-  readonly place: FoundReference['place'];
-  readonly why: 'placeholder' | 'not-a-reference' | 'holds-a-secret';
-  readonly text: string | undefined;
-}
-
+/** What was found in one render of a chart. */
 export interface Discovery {
   /** In the order of the render. The same reference may stand in several places. */
   readonly references: readonly FoundReference[];

@@ -1,8 +1,7 @@
-import type { FoundReference } from './found.ts';
+import type { BrokenDocument, FoundReference, NotAnImage, ObjectIdentity } from './found.ts';
 import { maySayImage } from './grammar.ts';
-import type { BrokenDocument, NotAnImage } from './discover.ts';
 import { maybeEncoded, type UnreadData, unreadData } from './unread.ts';
-import { collectImages, type ObjectIdentity } from './walk.ts';
+import { collectImages } from './walk.ts';
 import { at, parseTrees, textAt, type Tree } from './yaml-tree.ts';
 
 /** What one part of a render holds; places have lines of the part and no template yet. */

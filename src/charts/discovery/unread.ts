@@ -1,5 +1,5 @@
 import { gunzipSync } from 'node:zlib';
-import type { ReferencePlace } from './found.ts';
+import type { ObjectIdentity, ReferencePlace } from './found.ts';
 import { referencesIn } from './grammar.ts';
 import { at, textAt, type Tree } from './yaml-tree.ts';
 
@@ -14,7 +14,7 @@ const maxDecodedBytes = 16 * 1024 * 1024;
 const maxLayers = 3;
 
 /** Data of a Secret or ConfigMap that names images where nobody looks for them. Places have lines of the parsed text and no template. */
-export function unreadData(object: Tree, identity: ReferencePlace['object']): readonly UnreadData[] {
+export function unreadData(object: Tree, identity: ObjectIdentity): readonly UnreadData[] {
   const kind = textAt(object, 'kind');
   if (kind !== 'Secret' && kind !== 'ConfigMap') return [];
   const isSecret = kind === 'Secret';
