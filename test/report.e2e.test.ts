@@ -167,6 +167,22 @@ describeWith(['chromium'], 'the report in a browser', () => {
     await page.context().close();
   });
 
+  it.each([360, 1200])('is read from top to bottom in a window of %i pixels, and still sorted', async (width) => {
+    const { page } = await open({ viewport: { width, height: 800 } });
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+    const rows = await page.locator(artifacts).evaluateAll((all: { offsetHeight: number }[]) =>
+      // What a row holds takes some 10 lines where it stands below each other.
+      all.map(({ offsetHeight }) => offsetHeight),
+    );
+    expect(Math.max(...rows)).toBeLessThan(500);
+    expect(await page.locator(`${artifacts} td[data-label][data-sort='']:visible`).count()).toBe(0);
+    expect(await page.locator(`${artifacts} td[data-label=Platforms]`).first().isVisible()).toBe(true);
+    const first = (await names(page))[0];
+    await page.locator('#artifacts thead').getByRole('button', { name: 'Host' }).click();
+    expect((await names(page))[0]).not.toBe(first);
+    await page.context().close();
+  });
+
   it('is light or dark as the system is, or as one chooses, which is remembered', async () => {
     const { page } = await open({ colorScheme: 'dark' });
     expect(await style(page, 'body', 'backgroundColor')).toBe('rgb(20, 24, 29)');

@@ -41,13 +41,17 @@ function artifactRow(artifact: ReportArtifact, verdict: ReportData['verdict']): 
     data-charts="${JSON.stringify(charts)}"
   >
     <th scope="row" class="names" data-sort="${artifact.artifact}">${names(artifact)}</th>
-    <td>${host}</td>
+    <td data-label="Host">${host}</td>
     <td>${outcomeBadge(artifact.outcome, verdict)}</td>
-    <td>${platforms === 'all' ? 'all' : platforms.join(', ')}</td>
-    <td class="number" data-sort="${size ?? ''}">${size === undefined ? '' : formatBytes(size)}</td>
-    <td class="number" data-sort="${bytesSent ?? ''}">${bytesSent === undefined ? '' : formatBytes(bytesSent)}</td>
-    <td class="number" data-sort="${seconds ?? ''}">${seconds === undefined ? '' : formatDuration(seconds)}</td>
-    <td data-sort="${charts.join(', ')}">${charts.join(', ')} ${originsOf(origins)}</td>
+    <td data-label="Platforms">${platforms === 'all' ? 'all' : platforms.join(', ')}</td>
+    <td class="number" data-label="Size" data-sort="${size ?? ''}">${size === undefined ? '' : formatBytes(size)}</td>
+    <td class="number" data-label="Sent" data-sort="${bytesSent ?? ''}">
+      ${bytesSent === undefined ? '' : formatBytes(bytesSent)}
+    </td>
+    <td class="number" data-label="Time" data-sort="${seconds ?? ''}">
+      ${seconds === undefined ? '' : formatDuration(seconds)}
+    </td>
+    <td data-label="Needed by" data-sort="${charts.join(', ')}">${charts.join(', ')} ${originsOf(origins)}</td>
   </tr> `;
 }
 
