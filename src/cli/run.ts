@@ -47,6 +47,8 @@ export async function runJob(
   } catch (error) {
     for (const each of errorsIn(error))
       environment.stderr.write(`error: ${each.message}${each.remedy === undefined ? '' : `\n  ${each.remedy}`}\n`);
+    const failures = errorsIn(error).map((each) => failureOf(each.reference ?? name, each));
+    environment.task?.ended(exitStatusFor(error), { failures, totals: undefined }, true);
     return exitStatusFor(error);
   }
   environment.task?.attach(session);

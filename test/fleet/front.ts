@@ -20,8 +20,11 @@ export interface Front {
   close(): Promise<void>;
 }
 
+/** What is answered: a body as JSON, or a text as it is; or nothing, and the connection breaks. */
+export type OwnAnswer = { readonly status: number; readonly body: unknown } | 'hang up';
+
 /** An answer, or `undefined` for moto's. */
-export type Own = (request: AwsRequest) => { readonly status: number; readonly body: unknown } | undefined;
+export type Own = (request: AwsRequest) => OwnAnswer | undefined | Promise<OwnAnswer | undefined>;
 
 export async function startFront(account: string, own: Own): Promise<Front> {
   const needs = new Map<string, Need[]>();
@@ -39,13 +42,21 @@ export async function startFront(account: string, own: Own): Promise<Front> {
       if (asked.service !== '') needs.set(asked.accessKeyId, [...(needs.get(asked.accessKeyId) ?? []), ...found]);
     };
     note(needsOf(asked, account));
-    const answered = own(asked);
+    const answered = await own(asked);
     if (answered === undefined) {
       note(needsOfAnswer(asked, await passOn(endpoint, incoming, body, outgoing)));
       return;
     }
-    outgoing.writeHead(answered.status, { 'content-type': 'application/x-amz-json-1.1' });
-    outgoing.end(JSON.stringify(answered.body));
+    if (answered === 'hang up') {
+      incoming.socket.destroy();
+      return;
+    }
+    const [type, text] =
+      typeof answered.body === 'string'
+        ? ['application/xml', answered.body]
+        : ['application/x-amz-json-1.1', JSON.stringify(answered.body)];
+    outgoing.writeHead(answered.status, { 'content-type': type });
+    outgoing.end(text);
   };
   const server = createServer((incoming, outgoing) => {
     answer(incoming, outgoing).catch(() => outgoing.destroy());

@@ -19,6 +19,8 @@ import {
   statusTable,
   topic,
 } from './account.ts';
+import type { Own } from './front.ts';
+import type { Variables } from '../program.ts';
 import { startTaskHost, type TaskHost } from './tasks.ts';
 
 export const destinationAccount = '444455556666';
@@ -66,12 +68,17 @@ export interface FleetWorld {
   readonly destination: RegistryServer;
   readonly account: FleetAccount;
   readonly tasks: TaskHost;
+  /** What a container of this kind finds in its environment. */
+  readonly environment: (kind: string) => Variables;
+  /** A folder that is taken away with the world. */
+  readonly folder: string;
   /** What the source's registry wanted from each kind of container. */
   readonly registryNeeds: () => ReadonlyMap<string, readonly Need[]>;
   close(): Promise<void>;
 }
 
-export async function startFleetWorld(shardCount: number): Promise<FleetWorld> {
+/** @param own what answers in place of AWS, before anything else is asked */
+export async function startFleetWorld(shardCount: number, own?: Own): Promise<FleetWorld> {
   const [authority, proxy, folder] = await Promise.all([
     createAuthority(),
     startProxyServer(),
@@ -119,7 +126,7 @@ export async function startFleetWorld(shardCount: number): Promise<FleetWorld> {
       last = kind;
     },
   );
-  const account = await startFleetAccount(tasks.own);
+  const account = await startFleetAccount(async (request) => (await own?.(request)) ?? tasks.own(request));
   endpoint = account.front.url;
   const keys = JSON.stringify({ access_key_id: 'AKIACHINA', secret_access_key: 'china-secret-access-key' });
   const ssm = new SSM({ endpoint, region, credentials: { accessKeyId: 'TEST', secretAccessKey: 'test' } });
@@ -131,6 +138,8 @@ export async function startFleetWorld(shardCount: number): Promise<FleetWorld> {
     destination,
     account,
     tasks,
+    environment: (kind) => environment(kind, folder, proxy.url, endpoint),
+    folder,
     registryNeeds: () => {
       note();
       return registryNeeds;

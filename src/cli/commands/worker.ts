@@ -169,7 +169,7 @@ async function copyShard(
   options: WorkerOptions,
   watch: Watch,
 ): Promise<TriedReplication> {
-  const { session, home } = around;
+  const { session } = around;
   if (shard.budget !== undefined) await shareWrites(around, shard, shard.budget);
   const places = await openPlaces(around, shard);
   try {

@@ -14,11 +14,15 @@ export interface StatusRecorder {
   note(statuses: readonly ImageStatus[]): void;
   /** Writes what is left. @returns what went wrong with the status, which stopped no image */
   end(): Promise<readonly Failure[]>;
+  /** Writes nothing any more: the images are somebody else's now. */
+  abandon(): void;
 }
 
 /** Statuses that wait for a write, and milliseconds that they wait at most: a killed run loses no more. */
 const mostWaiting = 100;
 const longestWaitMs = 1_000;
+/** Milliseconds until a store that has just failed is asked again; what it did not take waits. */
+const afterTroubleMs = 10_000;
 
 /** @param targets all that it will be told of, where that is known: others are not read then */
 export async function statusRecorder(
@@ -29,28 +33,50 @@ export async function statusRecorder(
 ): Promise<StatusRecorder> {
   const known = new Map((await store.list({ targets }, signal)).map((status) => [status.target, status]));
   const waiting = new Map<string, ImageStatus>();
-  const failures: Failure[] = [];
-  let writing: Promise<void> = Promise.resolve();
+  let writing: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
+  let trouble: unknown;
+  let abandoned = false;
 
+  const write = async (): Promise<void> => {
+    const batch = [...waiting.values()];
+    waiting.clear();
+    try {
+      if (batch.length > 0) await store.record(batch, signal);
+      trouble = undefined;
+    } catch (error) {
+      trouble = error;
+      // What has a newer status meanwhile waits under that one, or has been written already.
+      for (const status of batch) if (known.get(status.target) === status) waiting.set(status.target, status);
+    }
+  };
+  const later = (): void => {
+    if (abandoned || waiting.size === 0) return;
+    timer ??= setTimeout(() => void flush(), trouble === undefined ? longestWaitMs : afterTroubleMs).unref();
+  };
+  /** One write at a time: a status must not be overtaken by the one before it. */
   const flush = (): Promise<void> => {
     clearTimeout(timer);
     timer = undefined;
-    const batch = [...waiting.values()];
-    waiting.clear();
-    if (batch.length > 0)
-      writing = writing
-        .then(() => store.record(batch, signal))
-        .catch((error: unknown) => {
-          if (failures.length === 0) failures.push(failureOf(`status in ${store.name}`, lost(store, error)));
-        });
+    writing ??= write().finally(() => {
+      writing = undefined;
+      later();
+    });
     return writing;
   };
+  /** Everything that waits, once: also what came while a write was under way. */
+  const flushAll = async (): Promise<void> => {
+    await writing;
+    if (waiting.size > 0) await flush();
+    clearTimeout(timer);
+    timer = undefined;
+  };
   const put = (status: ImageStatus): void => {
+    if (abandoned) return;
     known.set(status.target, status);
     waiting.set(status.target, status);
-    if (waiting.size >= mostWaiting) void flush();
-    else timer ??= setTimeout(() => void flush(), longestWaitMs).unref();
+    if (waiting.size >= mostWaiting && trouble === undefined) void flush();
+    else later();
   };
 
   return {
@@ -61,7 +87,8 @@ export async function statusRecorder(
           const digest = known.get(target)?.digest ?? null;
           put({ target, source, digest, state: 'pending', tries: 0, started, finished: null, error: null });
         }
-      await flush();
+      await flushAll();
+      later();
     },
     finished(outcome, tries) {
       const finished = now().toISOString();
@@ -83,8 +110,13 @@ export async function statusRecorder(
       for (const status of statuses) if (!saysTheSame(known.get(status.target), status)) put(status);
     },
     async end() {
-      await flush();
-      return failures;
+      await flushAll();
+      return trouble === undefined ? [] : [failureOf(`status in ${store.name}`, lost(store, trouble))];
+    },
+    abandon() {
+      abandoned = true;
+      clearTimeout(timer);
+      waiting.clear();
     },
   };
 }
