@@ -20,6 +20,7 @@ import { Template } from './testing/resolve.ts';
 
 const template = Template.parse(JSON.parse(await readFile(templateFile, 'utf8')));
 const parameters = {
+  destRegion: 'us-east-1',
   ecsClusterName: 'cluster',
   ecsVpcId: 'vpc-1',
   ecsSubnetA: 'subnet-a',

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { metricNamespace, substitutions } from './state-machine.ts';
 import { type RoleGrants, lacking, roleGrants, unused } from './testing/role-grants.ts';
-import { type Deployment, resolver, Template } from './testing/resolve.ts';
+import { type Deployment, refusals, resolver, Template } from './testing/resolve.ts';
 import { templateFile, templateText } from './template.ts';
 
 const text = await readFile(templateFile, 'utf8');
@@ -62,7 +62,7 @@ describe('the template', () => {
   });
 
   it('is all there is to deploy: no assets, no bootstrap, nothing of the CDK', () => {
-    expect(Object.keys(template)).not.toContain('Rules');
+    expect(Object.keys(template.Rules)).not.toContain('CheckBootstrapVersion');
     expect(text).not.toMatch(/CDKMetadata|BootstrapVersion|cdk-hnb659fds|aws:cdk:path/);
     // Templates are launched from S3 by URL, which takes up to 1 MiB.
     expect(text.length).toBeLessThan(1024 * 1024);
@@ -136,6 +136,60 @@ describe('parameters', () => {
     const pattern = new RegExp(z.string().parse(template.Parameters[name]?.['AllowedPattern']));
     for (const each of right) expect(pattern.test(each), each).toBe(true);
     for (const each of wrong) expect(pattern.test(each), each).toBe(false);
+  });
+
+  describe('that do not go together', () => {
+    const vpc = 'AWS::EC2::Subnet::Id VpcId';
+    const said = (parameters: Readonly<Record<string, string>>, attributes = { [vpc]: ['vpc-1', 'vpc-1'] }) =>
+      refusals(template, { ...deployment(parameters), attributes });
+    const elsewhere = { srcRegion: 'us-east-1' };
+    const selected = { ...elsewhere, srcList: 'SELECTED' };
+    const roleArn = 'arn:aws:iam::123456789012:role/a';
+
+    it.each([
+      [{}, 'one registry'],
+      [{ srcRegion: 'eu-west-1', destRegion: 'eu-west-1' }, 'one registry'],
+      [{ srcList: 'SELECTED', srcImageList: 'a:1' }, 'one registry'],
+      [selected, 'needs srcImageList or srcImageParameter'],
+      [{ ...selected, srcImageList: 'a:1', srcImageParameter: '/a' }, 'both given'],
+      [{ sourceType: 'Public' }, 'need srcList SELECTED'],
+      [{ sourceType: 'Private', srcCredential: '/a' }, 'need srcList SELECTED'],
+      [{ ...elsewhere, srcCredential: '/a', srcRole: roleArn }, 'srcCredential and srcRole'],
+      [{ ...elsewhere, destCredential: '/a', destRole: roleArn }, 'destCredential and destRole'],
+      [{ job: 'images' }, 'need jobInput'],
+      [{ job: 'eks', jobInput: 's3://bucket/lock' }, 'needs eksProject'],
+      [{ job: 'eks', jobInput: 's3://bucket/lock', eksProject: 'a', eksDeployment: 'b' }, 'eksModule'],
+      [{ ...elsewhere, workerCpu: '256', workerMemory: '4096' }, '512, 1024 or 2048'],
+      [{ ...elsewhere, workerMemory: '16384' }, '2048 to 8192'],
+      [{ ...elsewhere, workerCpu: '8192', workerMemory: '17408' }, 'in steps of 4096'],
+    ])('are refused: %j', (parameters, message) => {
+      expect(said(parameters)).toEqual([expect.stringContaining(message)]);
+    });
+
+    it('are refused when a subnet is of another VPC', () => {
+      expect(said(elsewhere, { [vpc]: ['vpc-1', 'vpc-2'] })).toEqual([expect.stringContaining('ecsVpcId')]);
+    });
+
+    it.each([
+      elsewhere,
+      { destRegion: 'cn-north-1', destCredential: '/a' },
+      { srcAccountId: '210987654321' },
+      { destAccountId: '210987654321', destRole: roleArn },
+      // The account of the credentials, whichever it is.
+      { srcCredential: '/another/account' },
+      { srcList: 'SELECTED', srcImageParameter: '/a', destPrefix: 'copies' },
+      { ...selected, srcImageList: 'a:1' },
+      { sourceType: 'Public', srcList: 'SELECTED', srcImageList: 'nginx:1' },
+      { sourceType: 'Private', srcList: 'SELECTED', srcImageList: 'quay.io/a/b:1', srcCredential: '/a' },
+      { job: 'images', jobInput: 's3://bucket/list.txt' },
+      { job: 'mirror', jobInput: 's3://bucket/config.ini' },
+      { job: 'eks', jobInput: 's3://bucket/lock', eksProject: 'a', eksDeployment: 'b', eksModule: 'c' },
+      { ...elsewhere, workerCpu: '256' },
+      { ...elsewhere, workerCpu: '16384', workerMemory: '122880' },
+      { ...elsewhere, workerCpu: '4096', workerMemory: '30720' },
+    ])('are no others: %j', (parameters) => {
+      expect(said(parameters)).toEqual([]);
+    });
   });
 
   it('cannot break the JSON of the state machine', () => {

@@ -3,6 +3,7 @@ import type { Construct } from 'constructs';
 import { declareConditions } from './expressions.ts';
 import { machine } from './machine.ts';
 import { alarmTopic, encryptionKey, missingSuccessAlarm } from './notices.ts';
+import { declareRules } from './parameter-rules.ts';
 import { declareParameters } from './parameters.ts';
 import { removal } from './removal.ts';
 import { storage } from './storage.ts';
@@ -22,6 +23,7 @@ export function replicationStack(scope: Construct): Stack {
   });
   declareParameters(stack);
   declareConditions(stack);
+  declareRules(stack);
   const key = encryptionKey(stack);
   const topic = alarmTopic(stack, key);
   const kept = storage(stack);

@@ -10,6 +10,8 @@ export interface Deployment {
   readonly parameters: Readonly<Record<string, string>>;
   /** What `Ref` (and `Fn::GetAtt`, as `Name.Attribute`) of resources gives, where it is known; else names are made up. */
   readonly physical?: Readonly<Record<string, string>>;
+  /** What `Fn::ValueOfAll` gives, by type and attribute: `AWS::EC2::Subnet::Id VpcId`. */
+  readonly attributes?: Readonly<Record<string, readonly string[]>>;
 }
 
 const Parameter = z.looseObject({ Default: z.union([z.string(), z.number()]).optional() });
@@ -18,10 +20,15 @@ const Resource = z.looseObject({
   Condition: z.string().optional(),
   Properties: z.record(z.string(), z.unknown()).default({}),
 });
+const Rule = z.strictObject({
+  RuleCondition: z.unknown().optional(),
+  Assertions: z.array(z.strictObject({ Assert: z.unknown(), AssertDescription: z.string() })),
+});
 export const Template = z.looseObject({
   Parameters: z.record(z.string(), Parameter),
   Mappings: z.record(z.string(), z.record(z.string(), z.record(z.string(), z.unknown()))).default({}),
   Conditions: z.record(z.string(), z.unknown()).default({}),
+  Rules: z.record(z.string(), Rule).default({}),
   Resources: z.record(z.string(), Resource),
 });
 export type Template = z.infer<typeof Template>;
@@ -74,6 +81,15 @@ export function resolver(template: Template, deployment: Deployment): (value: un
       const [left, right] = list(pair);
       return left === right;
     },
+    'Fn::Contains': (argument) => {
+      const [all, one] = list(argument);
+      return list(all).includes(one);
+    },
+    'Fn::EachMemberEquals': (argument) => {
+      const [all, one] = list(argument);
+      return list(all).every((each) => each === one);
+    },
+    'Fn::ValueOfAll': (path) => deployment.attributes?.[z.array(z.string()).parse(path).join(' ')] ?? [],
     'Fn::Not': (argument) => list(argument)[0] !== true,
     'Fn::And': (argument) => list(argument).every((each) => each === true),
     'Fn::Or': (argument) => list(argument).some((each) => each === true),
@@ -92,6 +108,15 @@ export function resolver(template: Template, deployment: Deployment): (value: un
     );
   };
   return resolve;
+}
+
+/** What CloudFormation says of parameters that the template's rules refuse, before it makes anything. */
+export function refusals(template: Template, deployment: Deployment): readonly string[] {
+  const resolve = resolver(template, deployment);
+  return Object.values(template.Rules)
+    .filter(({ RuleCondition }) => RuleCondition === undefined || resolve(RuleCondition) === true)
+    .flatMap(({ Assertions }) => Assertions.filter(({ Assert }) => resolve(Assert) !== true))
+    .map(({ AssertDescription }) => AssertDescription);
 }
 
 /** Values of parameters, pseudo parameters, and resources' names and ARNs. */
