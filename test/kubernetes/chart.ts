@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -24,12 +25,17 @@ export type Rendered = z.infer<typeof Rendered>;
 export async function render(
   folder: string,
   values: object,
-  options: { readonly helm?: string; readonly version?: string } = {},
+  options: {
+    readonly helm?: string;
+    readonly version?: string;
+    readonly release?: string;
+    readonly namespace?: string;
+  } = {},
 ): Promise<string> {
-  const file = join(folder, 'values.json');
+  const file = join(folder, `${randomUUID()}.values.json`);
   await writeFile(file, JSON.stringify(values));
-  const version = options.version ?? '1.34.0';
-  const args = ['template', 'dmi', chart, '--namespace', 'tools', '--kube-version', version, '-f', file];
+  const { release = 'dmi', namespace = 'tools', version = '1.34.0' } = options;
+  const args = ['template', release, chart, '--namespace', namespace, '--kube-version', version, '-f', file];
   return (await run(requireTool(options.helm ?? 'helm3'), args)).stdout;
 }
 

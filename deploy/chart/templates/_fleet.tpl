@@ -25,31 +25,20 @@
 
 {{- /* An index is added to a Job's name, and both have to fit a host name of 63 characters. */ -}}
 {{- define "fleet.workers" -}}
-{{- printf "%s-workers" (include "mirror.fullname" . | trunc 48 | trimSuffix "-") -}}
+{{- printf "%s-workers" (include "mirror.atMost" (list 48 (include "mirror.fullname" .))) -}}
 {{- end -}}
 
 {{- define "fleet.location" -}}
 {{- if .Values.fleet.volume.enabled }}/runs{{ else }}{{ .Values.fleet.location | trimSuffix "/" }}{{ end -}}
 {{- end -}}
 
+{{- /* The list of variables of all pods, but for the database of the mirror's scheduler. */ -}}
 {{- define "fleet.env" -}}
-{{- include "mirror.awsEnv" . }}
-{{- range $key, $value := .Values.env }}
-{{- $name := $key | upper | replace "-" "_" }}
-{{- if ne $name "DB_PATH" }}
-- name: {{ $name }}
-  value: {{ $value | quote }}
-{{- end }}
-{{- end }}
-{{- if .Values.registrySecret }}
-- name: DOCKER_CONFIG
-  value: /etc/registry
-{{- end }}
-- name: TMPDIR
-  value: /tmp
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
+{{- $kept := list -}}
+{{- range fromYamlArray (include "mirror.env" .) }}
+{{- if ne .name "DB_PATH" }}{{ $kept = append $kept . }}{{ end }}
+{{- end -}}
+{{- toYaml $kept -}}
 {{- end -}}
 
 {{- define "fleet.mounts" -}}
@@ -68,24 +57,34 @@
   mountPath: /etc/registry
   readOnly: true
 {{- end }}
+- name: files
+  mountPath: /etc/image-replication
+  readOnly: true
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "fleet.volumes" -}}
-- name: tmp
-  emptyDir:
-    sizeLimit: {{ .Values.temporarySize }}
+{{- include "mirror.temporaryVolume" . }}
 {{- if .Values.fleet.volume.enabled }}
 - name: runs
   persistentVolumeClaim:
-    claimName: {{ default (printf "%s-runs" (include "mirror.fullname" .)) .Values.fleet.volume.existingClaim }}
+    claimName: {{ default (printf "%s-runs" (include "mirror.fullname" .)) .Values.fleet.volume.existingClaim | quote }}
 {{- end }}
 {{- if eq .Values.fleet.status "sqlite" }}
 - name: db
   persistentVolumeClaim:
-    claimName: {{ default (include "mirror.fullname" .) .Values.persistence.existingClaim }}
+    claimName: {{ default (include "mirror.fullname" .) .Values.persistence.existingClaim | quote }}
 {{- end }}
 {{- with include "mirror.registryVolume" . | trim }}
 {{ . }}
+{{- end }}
+- name: files
+  configMap:
+    name: {{ printf "%s-fleet" (include "mirror.fullname" .) | quote }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -104,7 +103,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "mirror.serviceAccount" $ }}
+  serviceAccountName: {{ include "mirror.serviceAccount" $ | quote }}
   # One container alone asks Kubernetes for something, and has the token mounted.
   automountServiceAccountToken: false
   {{- with $.Values.imagePullSecrets }}
@@ -112,10 +111,10 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with $.Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   restartPolicy: Never
-  terminationGracePeriodSeconds: {{ $.Values.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ int64 $.Values.terminationGracePeriodSeconds }}
   securityContext:
     {{- toYaml $.Values.podSecurityContext | nindent 4 }}
   {{- with $.Values.nodeSelector }}
@@ -128,6 +127,10 @@ spec:
   {{- end }}
   {{- with include "fleet.affinity" . | fromYaml }}
   affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $.Values.topologySpreadConstraints }}
+  topologySpreadConstraints:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end -}}
@@ -186,10 +189,10 @@ resources:
 - {{ . | quote }}
 {{- end }}
 - --workers
-- {{ .parallelism | quote }}
+- {{ int64 .parallelism | quote }}
 {{- with .shardCount }}
 - --shard-count
-- {{ . | quote }}
+- {{ int64 . | quote }}
 {{- end }}
 {{- end }}
 - --shards
@@ -212,7 +215,9 @@ resources:
           value: /tmp/repository.db
       volumeMounts:
         {{- include "fleet.mounts" . | nindent 8 }}
-        {{- include "fleet.inputMounts" . | nindent 8 }}
+        {{- with include "fleet.inputMounts" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
     {{- if .Values.fleet.finish }}
     {{- include "fleet.runContainer" . | nindent 4 }}
     {{- end }}
@@ -226,7 +231,9 @@ resources:
         {{- include "fleet.runEnv" . | nindent 8 }}
       volumeMounts:
         {{- include "fleet.mounts" . | nindent 8 }}
-        {{- include "fleet.inputMounts" . | nindent 8 }}
+        {{- with include "fleet.inputMounts" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
     {{- else }}
     {{- include "fleet.runContainer" . | nindent 4 }}
     {{- end }}
@@ -235,11 +242,8 @@ resources:
     {{- if eq .Values.fleet.job "mirror" }}
     - name: config
       configMap:
-        name: {{ include "mirror.configMap" . }}
+        name: {{ include "mirror.configMap" . | quote }}
     {{- end }}
-    - name: files
-      configMap:
-        name: {{ include "mirror.fullname" . }}-fleet
     - name: kubernetes
       projected:
         sources:
@@ -259,9 +263,6 @@ resources:
 {{- end -}}
 
 {{- define "fleet.inputMounts" -}}
-- name: files
-  mountPath: /etc/image-replication
-  readOnly: true
 {{- if eq .Values.fleet.job "mirror" }}
 - name: config
   mountPath: /app/src
@@ -277,7 +278,7 @@ resources:
       fieldPath: metadata.name
 - name: SHARDS_LOCATION
   value: {{ printf "%s/$(RUN)" (include "fleet.location" .) | quote }}
-{{ include "fleet.env" . | trim }}
+{{ include "mirror.onceEach" (include "fleet.env" .) }}
 {{- end -}}
 
 {{- define "fleet.runContainer" -}}
@@ -309,9 +310,6 @@ resources:
     {{- include "fleet.runEnv" . | nindent 4 }}
   volumeMounts:
     {{- include "fleet.mounts" . | nindent 4 }}
-    - name: files
-      mountPath: /etc/image-replication
-      readOnly: true
     - name: kubernetes
       mountPath: /var/run/secrets/kubernetes.io/serviceaccount
       readOnly: true
@@ -321,6 +319,10 @@ resources:
 {{- define "fleet.runJob" -}}
 # A pod that is lost is made anew, and takes over the workers that it finds.
 backoffLimit: 3
+{{- with .Values.fleet.deadlineSeconds }}
+# One that never starts, as its image cannot be pulled, would keep all later runs from starting. Planning has as long as the workers.
+activeDeadlineSeconds: {{ mul 2 (int64 .) }}
+{{- end }}
 podFailurePolicy:
   rules:
     # https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
@@ -348,22 +350,22 @@ template:
 apiVersion: batch/v1
 kind: Job
 metadata:
-  name: {{ include "fleet.workers" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "fleet.workers" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "mirror.labels" . | nindent 4 }}
     app.kubernetes.io/component: worker
 spec:
   completionMode: Indexed
-  parallelism: {{ .Values.fleet.parallelism }}
+  parallelism: {{ int64 .Values.fleet.parallelism }}
   # A shard that fails does not stop the others.
-  backoffLimitPerIndex: {{ .Values.fleet.retries }}
+  backoffLimitPerIndex: {{ int64 .Values.fleet.retries }}
   # No two pods at one shard: the next begins when the one before has ended.
   podReplacementPolicy: Failed
   {{- with .Values.fleet.deadlineSeconds }}
-  activeDeadlineSeconds: {{ . }}
+  activeDeadlineSeconds: {{ int64 . }}
   {{- end }}
-  ttlSecondsAfterFinished: {{ .Values.fleet.keepSeconds }}
+  ttlSecondsAfterFinished: {{ int64 .Values.fleet.keepSeconds }}
   podFailurePolicy:
     rules:
       - action: Ignore
@@ -389,7 +391,7 @@ spec:
             - --out
             - /tmp/out
           env:
-            {{- include "fleet.env" . | trim | nindent 12 }}
+            {{- include "mirror.onceEach" (include "fleet.env" .) | nindent 12 }}
           volumeMounts:
             {{- include "fleet.mounts" . | nindent 12 }}
       volumes:

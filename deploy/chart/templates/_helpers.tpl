@@ -2,20 +2,30 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{- /* A text as a part of a host name, with a checksum of what is cut off: two long names stay two. Takes both in a list. */ -}}
+{{- define "mirror.atMost" -}}
+{{- $most := int (index . 0) -}}
+{{- $text := index . 1 | replace "." "-" -}}
+{{- if gt (len $text) $most -}}
+{{- $text = printf "%s-%s" (trunc (int (sub $most 6)) $text | trimAll "-") (index . 1 | sha256sum | trunc 5) -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
+{{- /* A CronJob's name has 52 characters at most: its Jobs get 11 more. Dots, which a release's name may have, are for neither Services nor Indexed Jobs. */ -}}
 {{- define "mirror.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- include "mirror.atMost" (list 52 .Values.fullnameOverride) -}}
 {{- else if contains (include "mirror.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- include "mirror.atMost" (list 52 .Release.Name) -}}
 {{- else -}}
-{{- /* A CronJob's name has 52 characters at most: its Jobs get 11 more. */ -}}
-{{- printf "%s-%s" .Release.Name (include "mirror.name" .) | trunc 52 | trimSuffix "-" -}}
+{{- include "mirror.atMost" (list 52 (printf "%s-%s" .Release.Name (include "mirror.name" .))) -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "mirror.selector" -}}
-app.kubernetes.io/name: {{ include "mirror.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "mirror.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "mirror.labels" -}}
@@ -40,7 +50,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "mirror.image" -}}
 {{- with .Values.image -}}
 image: {{ if .digest }}{{ printf "%s@%s" .repository .digest | quote }}{{ else }}{{ printf "%s:%s" .repository (default $.Chart.AppVersion .tag) | quote }}{{ end }}
-imagePullPolicy: {{ .pullPolicy }}
+imagePullPolicy: {{ .pullPolicy | quote }}
 {{- end -}}
 {{- end -}}
 
@@ -51,7 +61,7 @@ imagePullPolicy: {{ .pullPolicy }}
 - name: {{ $key }}
   valueFrom:
     secretKeyRef:
-      name: {{ $.Values.awsSecret.name }}
+      name: {{ $.Values.awsSecret.name | quote }}
       key: {{ $key }}
       optional: {{ $.Values.awsSecret.optional }}
 {{- end }}
@@ -59,11 +69,50 @@ imagePullPolicy: {{ .pullPolicy }}
 {{- end }}
 {{- end -}}
 
+{{- define "mirror.env" -}}
+{{- include "mirror.awsEnv" . }}
+{{- range $key, $value := .Values.env }}
+- name: {{ $key | upper | replace "-" "_" | quote }}
+  {{- /* Numbers of a values file are floating: an account would be 1.23456789012e+11. */}}
+  value: {{ ternary (toJson $value) (toString $value) (kindIs "float64" $value) | quote }}
+{{- end }}
+{{- if .Values.registrySecret }}
+- name: DOCKER_CONFIG
+  value: /etc/registry
+{{- end }}
+- name: TMPDIR
+  value: /tmp
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* The list of variables with each name once, the last of them, as Kubernetes would take it: server-side apply (helm 4) refuses two. */ -}}
+{{- define "mirror.onceEach" -}}
+{{- $variables := fromYamlArray . -}}
+{{- $last := dict -}}
+{{- range $index, $variable := $variables }}{{ $_ := set $last $variable.name $index }}{{ end -}}
+{{- $kept := list -}}
+{{- range $index, $variable := $variables }}
+{{- if eq $index (get $last $variable.name) }}{{ $kept = append $kept $variable }}{{ end }}
+{{- end -}}
+{{- toYaml $kept -}}
+{{- end -}}
+
+{{- define "mirror.temporaryVolume" -}}
+- name: tmp
+  emptyDir:
+    {{- with .Values.temporarySize }}
+    sizeLimit: {{ . | quote }}
+    {{- else }} {}
+    {{- end }}
+{{- end -}}
+
 {{- define "mirror.registryVolume" -}}
 {{- with .Values.registrySecret }}
 - name: registry
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items:
       - key: .dockerconfigjson
         path: config.json
@@ -82,7 +131,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "mirror.serviceAccount" . }}
+  serviceAccountName: {{ include "mirror.serviceAccount" . | quote }}
   # Kubernetes' own interface is not asked; IRSA and EKS pod identity bring tokens of their own.
   automountServiceAccountToken: false
   {{- with .Values.imagePullSecrets }}
@@ -90,12 +139,12 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- if eq .Values.mode "cronjob" }}
   restartPolicy: Never
   {{- end }}
-  terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ int64 .Values.terminationGracePeriodSeconds }}
   securityContext:
     {{- toYaml .Values.podSecurityContext | nindent 4 }}
   containers:
@@ -125,22 +174,7 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
       env:
-        {{- with include "mirror.awsEnv" . | trim }}
-        {{- . | nindent 8 }}
-        {{- end }}
-        {{- range $key, $value := .Values.env }}
-        - name: {{ $key | upper | replace "-" "_" }}
-          value: {{ $value | quote }}
-        {{- end }}
-        {{- if .Values.registrySecret }}
-        - name: DOCKER_CONFIG
-          value: /etc/registry
-        {{- end }}
-        - name: TMPDIR
-          value: /tmp
-        {{- with .Values.extraEnv }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "mirror.onceEach" (include "mirror.env" .) | nindent 8 }}
       {{- if eq .Values.mode "deployment" }}
       ports:
         - name: http
@@ -177,6 +211,9 @@ spec:
           mountPath: /etc/registry
           readOnly: true
         {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   {{- with .Values.nodeSelector }}
   nodeSelector:
     {{- toYaml . | nindent 4 }}
@@ -189,21 +226,26 @@ spec:
   affinity:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- with .Values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   volumes:
     - name: db
       {{- if .Values.persistence.enabled }}
       persistentVolumeClaim:
-        claimName: {{ default (include "mirror.fullname" .) .Values.persistence.existingClaim }}
+        claimName: {{ default (include "mirror.fullname" .) .Values.persistence.existingClaim | quote }}
       {{- else }}
       emptyDir: {}
       {{- end }}
     - name: config
       configMap:
-        name: {{ include "mirror.configMap" . }}
-    - name: tmp
-      emptyDir:
-        sizeLimit: {{ .Values.temporarySize }}
+        name: {{ include "mirror.configMap" . | quote }}
+    {{- include "mirror.temporaryVolume" . | nindent 4 }}
     {{- with include "mirror.registryVolume" . | trim }}
     {{- . | nindent 4 }}
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
