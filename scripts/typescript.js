@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Script } from 'node:vm';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -16,7 +18,7 @@ export async function importTypeScript(entry) {
   // The pinned SDK runs on Node 20; what its next releases need is no concern of whoever reads this program's output.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const compiled = await keptEntry(entry).catch(() => undefined);
-  if (compiled !== undefined) return import(pathToFileURL(compiled).href);
+  if (compiled !== undefined) return run(compiled);
   const { register } = await import('tsx/esm/api');
   register();
   return import(pathToFileURL(join(root, entry)).href);
@@ -58,9 +60,40 @@ function stampOf(entry) {
   return hash.digest('hex').slice(0, 24);
 }
 
-/** Packages in CommonJS call `require` for Node's own modules, which a bundle in ESM does not have. */
-const requireInBundle =
-  "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);";
+/**
+ * Runs a compiled entry with the code that V8 made in an earlier run of the same command, or of `--version`, which the
+ * installation leaves: to make it anew takes a tenth of a second of every start. Node keeps such code by itself from version
+ * 22 on (`module.enableCompileCache`). What V8 cannot use, another version's for one, it ignores.
+ */
+function run(file) {
+  // The compiler writes ASCII only, which needs no decoding and half of the memory.
+  const source = readFileSync(file, 'latin1');
+  const ofAny = `${file}.code`;
+  const [command] = /^[a-z][a-z-]*$/.exec(process.argv[2] ?? '') ?? [];
+  const ofCommand = command === undefined ? ofAny : `${file}.${command}.code`;
+  const kept = [ofCommand, ofAny].find((path) => existsSync(path));
+  const script = new Script(source, {
+    filename: file,
+    cachedData: kept === undefined ? undefined : readFileSync(kept),
+  });
+  if (kept !== ofCommand || script.cachedDataRejected) {
+    process.once('exit', (code) => code === 0 && keep(ofCommand, () => script.createCachedData()));
+  }
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, createRequire(file), module, file, dirname(file));
+  return module.exports;
+}
+
+/** Others may do the same at the same time, and the folder may be read-only: then the next start is as slow as this one. */
+function keep(path, content) {
+  const fresh = `${path}.${process.pid}`;
+  try {
+    writeFileSync(fresh, content());
+    renameSync(fresh, path);
+  } catch {
+    rmSync(fresh, { force: true });
+  }
+}
 
 async function compile(entry, folder) {
   const { build } = await import('esbuild');
@@ -70,14 +103,17 @@ async function compile(entry, folder) {
     outdir: folder,
     outbase: '.',
     bundle: true,
-    splitting: true,
-    // One file each instead of hundreds: finding and reading the packages' files takes longer than running them.
+    // One file instead of hundreds: finding and reading the packages' files takes longer than running them.
     // node-sqlite3-wasm reads its .wasm file beside its own code.
     external: ['esbuild', 'tsx', 'node-sqlite3-wasm'],
     mainFields: ['module', 'main'],
-    banner: { js: requireInBundle },
+    // A function like the one that Node puts around a module in CommonJS: V8 keeps code of scripts only, not of ES modules.
+    banner: { js: '(function (exports, require, module, __filename, __dirname) {' },
+    footer: { js: '})' },
     minifyWhitespace: true,
-    format: 'esm',
+    format: 'cjs',
+    // A script cannot import; what is external and imported late is required.
+    supported: { 'dynamic-import': false },
     platform: 'node',
     target: 'node20',
     sourcemap: true,
