@@ -1,8 +1,8 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runProgram } from '../../test/program.ts';
+import { runProgram, spawnProgram } from '../../test/program.ts';
 import { eksArguments, startStandIns, type StandIns } from '../../test/stand-ins.ts';
 import { ReportData } from '../report/report-data.ts';
 
@@ -31,6 +31,19 @@ describe('--report', () => {
     const page = await readFile(join(folder, 'good', 'report.html'), 'utf8');
     for (const { artifact } of data.artifacts) expect(page).toContain(artifact);
     expect(await readFile(join(folder, 'good', 'report.md'), 'utf8')).toMatch(/^# /);
+    const named = run.stdout.slice(run.stdout.lastIndexOf('files:'));
+    for (const file of ['html', 'json', 'md']) expect(named).toContain(join(folder, 'good', `report.${file}`));
+    expect(data.files).toContain(join(folder, 'good', 'report.html'));
+  });
+
+  it('is written in whole letters by the program as it is installed', async () => {
+    const list = join(folder, 'images.txt');
+    await writeFile(list, `${world.open.host}/not/there:1 ${world.ecr.host}/not/there:1`);
+    const args = ['images', '--list', list, '--out', folder];
+    const run = await spawnProgram([...args, '--report', join(folder, 'letters')], world.env);
+    expect(run.status, run.stdout).toBe(1);
+    const page = await readFile(join(folder, 'letters', 'report.html'), 'utf8');
+    expect(page).toContain('“size” is everything in it');
   });
 
   it('leaves them after a run that failed, too', async () => {

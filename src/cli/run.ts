@@ -79,7 +79,7 @@ export async function runJob(
     ok: status === 0,
     totals: result.totals,
     failures,
-    files: [...(result.files ?? []), ...(unwritten === undefined ? [record] : [])],
+    files: [...(result.files ?? []), ...(unwritten === undefined ? [record] : []), ...reportPaths(options.report)],
   });
   if (unwritten === undefined) await leaveRecord(session, options.out);
   if (options.report !== undefined) {
@@ -107,6 +107,12 @@ function stopAfter(session: Session, minutes: number): void {
 function errorsIn(error: unknown): readonly ReturnType<typeof toReplicationError>[] {
   if (error instanceof ReplicationErrors) return error.errors;
   return [isReplicationError(error) ? error : toReplicationError(error)];
+}
+
+/** Files of the report; they are written last, with how the run ended in them. */
+function reportPaths(directory: string | undefined): readonly string[] {
+  if (directory === undefined) return [];
+  return ['report.html', 'report.json', 'report.md'].map((name) => join(resolve(directory), name));
 }
 
 /** Writes the report as a page, as data and as a summary. @returns what went wrong */
