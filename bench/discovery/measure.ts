@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { Helm } from '../../src/charts/helm.ts';
 import { isolateChart } from '../../src/charts/isolation/isolate.ts';
-import { createRenderer, type Renderer } from '../../src/charts/render/render-chart.ts';
+import type { Renderer } from '../../src/charts/render/port.ts';
+import { createRenderer } from '../../src/charts/render/render-chart.ts';
 import type { BenchChart } from './charts.ts';
 
 /** What finding the images of one chart, and the values that move them, has cost. */

@@ -1,9 +1,17 @@
 import type { S3 } from '@aws-sdk/client-s3';
 import { ReplicationError } from '../model/errors.ts';
 import { awsErrorName } from './errors.ts';
-import type { StoredVersion } from './s3.ts';
 import type { OwnBucket } from './s3-bucket.ts';
 
+/** One of the contents that a key has had, where the bucket keeps versions; a delete marker is one, too. */
+export interface StoredVersion {
+  readonly key: string;
+  readonly versionId: string;
+  /** Whether a reader of the key gets this one: the latest, and no delete marker. */
+  readonly current: boolean;
+}
+
+/** @returns the object's text, or `undefined` when there is none @throws ReplicationError `corrupt` when it has more than `maxBytes` */
 export async function getText(
   s3: S3,
   object: OwnBucket & { Key: string },
@@ -26,6 +34,7 @@ export async function getText(
   }
 }
 
+/** All pages of ListObjectsV2: the keys that have a current object. */
 export async function listKeys(s3: S3, bucket: OwnBucket, signal: AbortSignal): Promise<readonly string[]> {
   const keys: string[] = [];
   let ContinuationToken: string | undefined;
@@ -37,6 +46,7 @@ export async function listKeys(s3: S3, bucket: OwnBucket, signal: AbortSignal): 
   return keys;
 }
 
+/** All pages of ListObjectVersions: versions and delete markers. */
 export async function listVersions(s3: S3, bucket: OwnBucket, signal: AbortSignal): Promise<readonly StoredVersion[]> {
   const versions: StoredVersion[] = [];
   let next: { KeyMarker: string | undefined; VersionIdMarker: string | undefined } | undefined;
@@ -54,6 +64,10 @@ export async function listVersions(s3: S3, bucket: OwnBucket, signal: AbortSigna
 /** Objects in one DeleteObjects (API reference). */
 const deletionsAtOnce = 1000;
 
+/**
+ * Deletes the versions, or puts delete markers for keys without one, as many at once as S3 takes.
+ * @throws ReplicationError `denied` or `unavailable` for the first that S3 refuses
+ */
 export async function deleteObjects(
   s3: S3,
   bucket: OwnBucket,

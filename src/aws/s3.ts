@@ -1,13 +1,6 @@
 import type { Aws } from './clients.ts';
 import { bucketExists, createBucket, deleteBucket, secureBucket } from './s3-bucket.ts';
-import { deleteObjects, getText, listKeys, listVersions } from './s3-objects.ts';
-
-export interface StoredVersion {
-  readonly key: string;
-  readonly versionId: string;
-  /** Whether a reader of the key gets this one: the latest, and no delete marker. */
-  readonly current: boolean;
-}
+import { deleteObjects, getText, listKeys, listVersions, type StoredVersion } from './s3-objects.ts';
 
 /** The operations on buckets and objects that publishing and destroying need. */
 export interface ObjectStore {
@@ -18,9 +11,11 @@ export interface ObjectStore {
   createBucket(bucket: string, signal: AbortSignal): Promise<'created' | 'existing'>;
   /** Blocks public access, encrypts by default and keeps versions; what is set already is left alone. */
   secureBucket(bucket: string, signal: AbortSignal): Promise<void>;
+  /** Writes the object as a whole; readers see the earlier one until then. */
   put(bucket: string, key: string, object: StoredObject, signal: AbortSignal): Promise<void>;
   /** The object's text, or `undefined` when there is none. @throws `corrupt` when it has more than `maxBytes` */
   get(bucket: string, key: string, maxBytes: number, signal: AbortSignal): Promise<string | undefined>;
+  /** Keys of all current objects. */
   keys(bucket: string, signal: AbortSignal): Promise<readonly string[]>;
   /** All versions and delete markers. */
   versions(bucket: string, signal: AbortSignal): Promise<readonly StoredVersion[]>;
@@ -33,6 +28,7 @@ export interface ObjectStore {
   deleteBucket(bucket: string, signal: AbortSignal): Promise<'deleted' | 'not-empty' | 'absent'>;
 }
 
+/** What is put, and what browsers are told that it is. */
 export interface StoredObject {
   readonly body: string | Uint8Array;
   readonly contentType: string;

@@ -8,7 +8,8 @@ import { type CredentialSource, firstCredential } from '../model/credentials.ts'
 import type { PlannedChart } from '../model/plan.ts';
 import type { ReadStore } from '../model/store.ts';
 import { httpDownloads } from '../registry/download.ts';
-import { type ChartEntry, type DataFileSet, loadDataFiles } from '../sources/eks/data-files.ts';
+import { loadDataFiles } from '../sources/eks/data-files.ts';
+import type { ChartEntry, DataFileSet } from '../sources/eks/entries.ts';
 import { checkUserDirectory, findUserDirectory } from '../sources/eks/user-directory.ts';
 import { type EksPlan, type IsolateEntry, planEks } from '../sources/eks/plan.ts';
 import type { EksSettings, SecretPointer } from './eks-settings.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RenderOutcome } from '../render/render-chart.ts';
+import type { RenderOutcome } from '../render/port.ts';
 import { valueAt, type Values } from '../values/tree.ts';
 import type { ConditionalImage } from './conditional.ts';
 import { shortenedTemplates } from './shortened.ts';

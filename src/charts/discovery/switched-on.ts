@@ -1,4 +1,4 @@
-import type { RenderOutcome } from '../render/render-chart.ts';
+import type { RenderOutcome } from '../render/port.ts';
 import { merge, type Values, withSetting } from '../values/tree.ts';
 import type { ConditionalImage, Switch } from './conditional.ts';
 import { discover, type DiscoveryMemo } from './discover.ts';

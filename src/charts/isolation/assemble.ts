@@ -1,35 +1,15 @@
 import type { ChartIsolation, ConditionalReference } from '../../model/isolation.ts';
 import { targetReference } from '../../model/target-name.ts';
-import type { Derivation } from '../overrides/port.ts';
+import type { Derived } from '../overrides/port.ts';
 import { formatPath, merge } from '../values/tree.ts';
 import { type Conditionals, conditionPath } from './conditionals.ts';
+import type { Findings, Row } from './findings.ts';
 import { conditionalProfile, type FoundImage, type IsolatedChart, type IsolationRequest } from './port.ts';
-import type { DeclaredPins } from './pin-declared.ts';
-import type { Rejected } from './rejected.ts';
-import { referenceRows, type Row } from './rows.ts';
+import { referenceRows } from './rows.ts';
 import { byDigestAlone, placeOf, placeText } from './texts.ts';
 import { warningsOf } from './warnings.ts';
-import type { Use } from './uses.ts';
 
-export type Derived = Extract<Derivation, { readonly kind: 'derived' }>;
-
-/** Everything that was found out about a chart before the copy. */
-export interface Findings {
-  readonly uses: readonly Use[];
-  /** Outside references that need a place at the target. */
-  readonly wanted: ReadonlySet<string>;
-  /** Names that the declared overrides give to images that are not declared, to what the chart writes. */
-  readonly moved: ReadonlyMap<string, string>;
-  readonly rejected: readonly Rejected[];
-  /** What the chart writes, by the name that the declared overrides make of it. */
-  readonly originals: ReadonlyMap<string, string>;
-  readonly hidden: Conditionals;
-  readonly derivation: Derived;
-  /** Digests for what is declared. */
-  readonly pins: DeclaredPins;
-  readonly cost: Pick<ChartIsolation, 'renders' | 'seconds'>;
-}
-
+/** Puts together what the plan, the proof and the report need to know of a chart. */
 export async function assemble(request: IsolationRequest, findings: Findings): Promise<IsolatedChart> {
   const { derivation, uses, hidden, pins, cost } = findings;
   const rows = referenceRows(request, findings);

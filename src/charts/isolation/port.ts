@@ -6,7 +6,7 @@ import type { FoundReference } from '../discovery/found.ts';
 import type { Profile } from '../overrides/port.ts';
 import type { Patched } from '../patch/port.ts';
 import type { Remedies } from '../remedies/port.ts';
-import type { Renderer } from '../render/render-chart.ts';
+import type { Renderer } from '../render/port.ts';
 
 /** A chart whose images are to be found and pointed at the target. */
 export interface IsolationRequest {

@@ -3,7 +3,7 @@ import type { ChartIsolation, IsolatedReference, IsolationPlace } from '../../mo
 import type { FoundReference } from '../discovery/found.ts';
 import type { Profile } from '../overrides/port.ts';
 import { merge, type Values } from '../values/tree.ts';
-import type { Renderer } from '../render/render-chart.ts';
+import type { Renderer } from '../render/port.ts';
 import { mergeAppending } from './merge-lists.ts';
 import { conditionalProfile } from './port.ts';
 import { chartRenders } from './renders.ts';

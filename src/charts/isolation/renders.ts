@@ -2,7 +2,7 @@ import type { Values } from '../values/tree.ts';
 import { discover, type Discovery, type DiscoveryMemo } from '../discovery/discover.ts';
 import type { Rendering, RenderValues } from '../overrides/port.ts';
 import type { Refusal } from '../render/refusal.ts';
-import type { Renderer, RenderOutcome, RenderRequest } from '../render/render-chart.ts';
+import type { Renderer, RenderOutcome, RenderRequest } from '../render/port.ts';
 
 /** What one render shows. */
 export type Look =

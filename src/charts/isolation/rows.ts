@@ -3,18 +3,10 @@ import type { IsolatedReference, IsolationPlace } from '../../model/isolation.ts
 import type { FoundReference } from '../discovery/found.ts';
 import type { Outcome } from '../overrides/port.ts';
 import { formatPath, leaves, type ValuePath, type Values } from '../values/tree.ts';
-import type { Findings } from './assemble.ts';
+import type { Findings, Row } from './findings.ts';
 import { conditionalProfile, type IsolationRequest } from './port.ts';
 import { isInList, placeOf } from './texts.ts';
 import { originalOf } from './uses.ts';
-
-/** A row of the report, with the first place that it stands for. */
-export interface Row {
-  readonly row: IsolatedReference;
-  readonly found: FoundReference;
-  /** The content that the chart pins, where we pinned it. */
-  readonly digest: Digest | undefined;
-}
 
 type Fate = Pick<IsolatedReference, 'reference' | 'outcome' | 'target' | 'pinned' | 'why'> & {
   readonly by: readonly ValuePath[];

@@ -1,8 +1,8 @@
 import { chartValues } from '../values/chart-values.ts';
 import { shortenedTemplates } from '../discovery/shortened.ts';
 import { templateTexts } from '../render/template-texts.ts';
+import type { Row } from './findings.ts';
 import type { IsolationRequest } from './port.ts';
-import type { Row } from './rows.ts';
 import { noUpgrade, placeOf, placeText } from './texts.ts';
 import type { Use } from './uses.ts';
 

@@ -1,5 +1,5 @@
 import { discover, type DiscoveryMemo } from '../discovery/discover.ts';
-import type { Renderer, RenderRequest } from '../render/render-chart.ts';
+import type { Renderer, RenderRequest } from '../render/port.ts';
 import type { RenderValues } from './port.ts';
 
 /**

@@ -25,6 +25,7 @@ export interface Profile {
   readonly values: Values;
 }
 
+/** A chart whose references are wanted at the target, and how it is rendered. */
 export interface DeriveRequest {
   /** The packaged chart (.tgz): its values and its templates tell where to look. */
   readonly archive: Uint8Array;
@@ -61,6 +62,7 @@ export interface Setting {
   readonly insideList: boolean;
 }
 
+/** What values can do for a reference. */
 export type Outcome =
   | {
       readonly kind: 'repointed';
@@ -96,6 +98,7 @@ export interface Difference {
   readonly after: string;
 }
 
+/** What a render with all overrides showed. */
 export interface Proof {
   /** Every reference that a value controls is at its target, no other reference appeared, and nothing else changed. */
   readonly holds: boolean;
@@ -114,22 +117,27 @@ export interface Refusal {
   readonly why: string;
 }
 
+/** What the search has taken. */
 export interface Cost {
   readonly renders: number;
   /** Spent in renders, discovery included. */
   readonly seconds: number;
 }
 
+/** What was found for a chart: values for its references, whether or not they move all of them, and the proof of it. */
+export interface Derived {
+  readonly kind: 'derived';
+  /** The overrides, nested as a values file has them; without the data file's `values`. */
+  readonly values: Values;
+  readonly settings: readonly Setting[];
+  readonly references: readonly ReferenceOutcome[];
+  readonly refusals: readonly Refusal[];
+  readonly proof: Proof;
+  readonly cost: Cost;
+}
+
+/** What came of the search for overrides. */
 export type Derivation =
-  | {
-      readonly kind: 'derived';
-      /** The overrides, nested as a values file has them; without the data file's `values`. */
-      readonly values: Values;
-      readonly settings: readonly Setting[];
-      readonly references: readonly ReferenceOutcome[];
-      readonly refusals: readonly Refusal[];
-      readonly proof: Proof;
-      readonly cost: Cost;
-    }
+  | Derived
   /** The chart does not render under this profile even without overrides. */
   | { readonly kind: 'refused'; readonly profile: string; readonly why: string; readonly cost: Cost };

@@ -6,13 +6,11 @@ import { createRenderer } from '../render/render-chart.ts';
 import { calm, chartOf } from '../test-support.ts';
 import { deriveOverrides } from './derive.ts';
 import { helmRenders } from './helm-renders.ts';
-import type { Derivation, DeriveRequest } from './port.ts';
+import type { Derivation, Derived, DeriveRequest } from './port.ts';
 
 export const prefix = '123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo-';
 
-export type Derived = Extract<Derivation, { readonly kind: 'derived' }>;
-
-export type Files = Readonly<Record<string, string | Uint8Array>>;
+type Files = Readonly<Record<string, string | Uint8Array>>;
 
 export function helmBinary(name = 'helm4'): { readonly path: string; readonly version: string } {
   return { path: requireTool(name), version: name === 'helm3' ? '3.18.0' : '4.0.0' };

@@ -3,7 +3,7 @@ import { targetReference } from '../../model/target-name.ts';
 import type { IsolatedChart } from '../isolation/port.ts';
 import { helmRenders } from '../overrides/helm-renders.ts';
 import { merge } from '../values/tree.ts';
-import type { Renderer } from '../render/render-chart.ts';
+import type { Renderer } from '../render/port.ts';
 import { tagOfVersion } from '../version.ts';
 import { patchChart } from './patch-chart.ts';
 import type { Move, Patched, RenderArchive } from './port.ts';

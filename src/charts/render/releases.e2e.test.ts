@@ -6,7 +6,8 @@ import { describeWith, requireTool } from '../../../test/tools.ts';
 import { discover } from '../discovery/discover.ts';
 import { chart, pod } from '../overrides/test-support.ts';
 import { calm, chartOf, chartYaml } from '../test-support.ts';
-import { createRenderer, type Renderer, type RenderRequest } from './render-chart.ts';
+import type { Renderer, RenderRequest } from './port.ts';
+import { createRenderer } from './render-chart.ts';
 
 /** The real helm, which writes down how it was called. */
 async function withRecordedHelm(

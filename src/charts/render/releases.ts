@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chartArchiveLimits, readArchive } from '../archive.ts';
-import type { RenderOutcome, RenderRequest } from './render-chart.ts';
+import type { RenderOutcome, RenderRequest } from './port.ts';
 import { joinParts, splitRender } from './split.ts';
 
 /**

@@ -6,13 +6,8 @@ import { describeWith, requireTool } from '../../../test/tools.ts';
 import { discover } from '../discovery/discover.ts';
 import { type Helm, helmVersion } from '../helm.ts';
 import { calm, chartOf } from '../test-support.ts';
-import {
-  createRenderer,
-  renderChart,
-  type RenderLimits,
-  type RenderOutcome,
-  type RenderRequest,
-} from './render-chart.ts';
+import type { RenderLimits, RenderOutcome, RenderRequest } from './port.ts';
+import { createRenderer, renderChart } from './render-chart.ts';
 import type { Refusal } from './refusal.ts';
 
 const pod = (image: string, name = 'p'): string =>

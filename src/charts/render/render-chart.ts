@@ -4,63 +4,11 @@ import { join } from 'node:path';
 import pLimit from 'p-limit';
 import type { Helm } from '../helm.ts';
 import { HelmLimitError, runHelm, withHelmHome } from '../helm-process.ts';
+import type { Renderer, RenderLimits, RenderOutcome, RenderRequest } from './port.ts';
 import { readRefusal, type Refusal } from './refusal.ts';
 import { asksForUpgrade, joinReleases } from './releases.ts';
 import { isCrdFile, joinParts, splitRender } from './split.ts';
 import { templateTexts } from './template-texts.ts';
-
-export interface RenderRequest {
-  /** Path of a chart folder or archive, or the archive itself. */
-  readonly chart: string | Uint8Array;
-  /** Values merged over the chart's own, later ones win. They reach helm in private files, never as arguments. */
-  readonly values?: readonly Readonly<Record<string, unknown>>[];
-  /** Kubernetes version to render for: `1.34` or `1.34.0`. Always given: a helm built from its module thinks of 1.20. */
-  readonly kubeVersion: string;
-  /** Further API versions that templates may ask for (`.Capabilities.APIVersions`). */
-  readonly apiVersions?: readonly string[];
-  /** Default `release`. */
-  readonly releaseName?: string;
-  /** Default `image-replication`: some charts refuse `default` (nvidia-device-plugin 0.17, templates/validation.yml). */
-  readonly namespace?: string;
-  /** Render what `helm upgrade` would install, not `helm install`: `.Release.IsUpgrade` is true, and `.Release.IsInstall` is not. */
-  readonly isUpgrade?: boolean;
-  readonly signal: AbortSignal;
-}
-
-export interface RenderLimits {
-  /** Default 60 s. */
-  readonly timeoutMs?: number;
-  /** Default 64 MiB. */
-  readonly maxOutputBytes?: number;
-  /** Resident memory of helm, watched where /proc tells it. Default 1.5 GiB. */
-  readonly maxMemoryBytes?: number;
-}
-
-export type RenderOutcome =
-  | {
-      readonly kind: 'rendered';
-      /**
-       * What the templates rendered, hooks and tests included, as one YAML stream with `# Source:` comments. From a `Renderer`:
-       * what is installed, and behind it what an upgrade has (split.ts tells them apart), for charts that ask which it is.
-       */
-      readonly text: string;
-      /** The files of `crds/` folders, in the same form. helm installs them as they are: no value changes them. */
-      readonly crds: string;
-      /** What helm warned of on the way, and what was done about a schema that needs the network. */
-      readonly warnings: readonly string[];
-      /** Why helm does not render the chart for an upgrade, though it does for an install: then the text has only that. */
-      readonly upgradeRefusal?: Refusal;
-      /** Of helm, all its runs together. */
-      readonly seconds: number;
-      /** Runs of helm, where it took more than one. */
-      readonly renders?: number;
-    }
-  | {
-      readonly kind: 'refused';
-      readonly refusal: Refusal;
-      readonly seconds: number;
-      readonly renders?: number;
-    };
 
 /**
  * Renders a chart as `helm template` does, with the real helm 3 or 4, in a sandbox (helm-process.ts): no cluster (`lookup`
@@ -83,16 +31,10 @@ export async function renderChart(
   return rendered(second.stdout, [...warningsOf(second.stderr), note], started);
 }
 
-/** Renders on all cores and no more: helm loads one core fully, and more of them at a time only need more memory. */
-export interface Renderer {
-  /**
-   * As `renderChart`, and for an upgrade too where the chart asks whether it is one (`.Release.IsUpgrade`, `.Release.IsInstall`):
-   * both are used in a cluster, so an outcome has the documents of both.
-   */
-  render(request: RenderRequest): Promise<RenderOutcome>;
-}
-
-/** @param concurrency renders at a time over all charts; the number of cores unless told */
+/**
+ * Renders on all cores and no more: helm loads one core fully, and more of them at a time only need more memory.
+ * @param concurrency renders at a time over all charts; the number of cores unless told
+ */
 export function createRenderer(
   helm: Helm,
   limits: RenderLimits = {},

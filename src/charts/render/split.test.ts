@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { discover } from '../discovery/discover.ts';
 import { compareRenders } from '../overrides/sameness.ts';
 import { joinReleases } from './releases.ts';
-import type { RenderOutcome } from './render-chart.ts';
+import type { RenderOutcome } from './port.ts';
 import { releasesIn, splitRender } from './split.ts';
 
 const pod = (template: string, image: string): string =>

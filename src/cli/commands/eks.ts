@@ -10,7 +10,7 @@ import { consumerFiles } from '../../publish/consumers/consumer-files.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { writeLock } from '../../publish/lock.ts';
 import { validateProject } from '../../publish/names.ts';
-import type { DataFileSet } from '../../sources/eks/data-files.ts';
+import type { DataFileSet } from '../../sources/eks/entries.ts';
 import type { EksPlan } from '../../sources/eks/plan.ts';
 import { formatResult, formatUpdatedImages } from '../../sources/eks/result.ts';
 import { announcePlan } from '../announce.ts';

@@ -2,7 +2,7 @@ import type { FoundReference } from '../../charts/discovery/found.ts';
 import { isolateChart } from '../../charts/isolation/isolate.ts';
 import { helmRenders } from '../../charts/overrides/helm-renders.ts';
 import type { RenderValues } from '../../charts/overrides/port.ts';
-import type { Renderer } from '../../charts/render/render-chart.ts';
+import type { Renderer } from '../../charts/render/port.ts';
 import { chartValues } from '../../charts/values/chart-values.ts';
 import { formatPath, leaves, merge, type Values } from '../../charts/values/tree.ts';
 import { ReplicationError } from '../../model/errors.ts';

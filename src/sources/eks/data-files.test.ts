@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ReplicationErrors } from '../../model/errors.ts';
-import { dataFileHash, type DataFileSet, loadDataFiles } from './data-files.ts';
+import { dataFileHash, loadDataFiles } from './data-files.ts';
+import type { DataFileSet } from './entries.ts';
 import { findUserDirectory } from './user-directory.ts';
 
 let root: string;

@@ -3,13 +3,11 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
+import { checkDefaultFile, checkVersionFile, type FoundFile } from './checked-file.ts';
 import type { DataFileSet } from './entries.ts';
 import { mergeDataFiles } from './merge.ts';
-import { DefaultFile, type DefaultFileText, knownKeys, VersionFile, type VersionFileText } from './schema.ts';
-import { parseYamlFile, validate, type YamlFile } from './yaml-file.ts';
 
-export type { ChartEntry, DataFileSet, FieldEntry, ImageEntry, UsedFile } from './entries.ts';
-
+/** Where data files are looked for. */
 export interface DataDirectories {
   /** Where the user's own data files are. A file here replaces the shipped one of the same name as a whole. */
   readonly userDirectory?: string | undefined;
@@ -18,14 +16,6 @@ export interface DataDirectories {
    * `SHIPPED.json` (SHA-256 of each file as we shipped it) tells which files are still ours.
    */
   readonly shippedDirectory: string;
-}
-
-/** A file with what it is called, where it was found, and whether it is the user's or came with the module. */
-export interface FoundFile {
-  readonly name: string;
-  readonly path: string;
-  readonly from: 'user' | 'shipped';
-  readonly text: string;
 }
 
 /**
@@ -57,29 +47,6 @@ export async function loadDataFiles(request: {
     problems.push(...merged.problems);
   }
   throw new ReplicationErrors(problems);
-}
-
-export interface CheckedFile<T> {
-  readonly found: FoundFile;
-  readonly yaml: YamlFile;
-  readonly data: T;
-}
-
-/** @throws ReplicationErrors `configuration` with everything that `default.yaml` may not say */
-export function checkDefaultFile(found: FoundFile): CheckedFile<DefaultFileText> {
-  return checkFile(found, DefaultFile, 'default');
-}
-
-/** @throws ReplicationErrors `configuration` with everything that `<eks-version>.yaml` may not say */
-export function checkVersionFile(found: FoundFile): CheckedFile<VersionFileText> {
-  return checkFile(found, VersionFile, 'version');
-}
-
-function checkFile<T>(found: FoundFile, schema: z.ZodType<T>, kind: 'default' | 'version'): CheckedFile<T> {
-  const yaml = parseYamlFile(found.path, found.text);
-  const checked = validate(yaml, schema, (path) => knownKeys(path, kind));
-  if ('problems' in checked) throw new ReplicationErrors(checked.problems);
-  return { found, yaml, data: checked.data };
 }
 
 async function findFile(directories: DataDirectories, stem: string): Promise<FoundFile> {

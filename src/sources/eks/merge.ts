@@ -1,6 +1,6 @@
 import type { ReplicationError } from '../../model/errors.ts';
 import type { Origin } from '../../model/plan.ts';
-import type { CheckedFile } from './data-files.ts';
+import type { CheckedFile } from './checked-file.ts';
 import type { ChartEntry, DataFileSet, FieldEntry, ImageEntry } from './entries.ts';
 import { deepMerge } from './json.ts';
 import { nearestHint } from './nearest.ts';

@@ -3,7 +3,8 @@ import { parse } from 'yaml';
 import { ReplicationError } from '../../model/errors.ts';
 import { Plan } from '../../model/plan.ts';
 import type { ChartContent } from './chart-content.ts';
-import { checkDefaultFile, checkVersionFile, type DataFileSet, type FoundFile } from './data-files.ts';
+import { checkDefaultFile, checkVersionFile, type FoundFile } from './checked-file.ts';
+import type { DataFileSet } from './entries.ts';
 import { mergeDataFiles } from './merge.ts';
 import { type EksPlan, planEks } from './plan.ts';
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Chart, readChart } from '../../charts/chart.ts';
-import { type ChartEntry, loadDataFiles } from './data-files.ts';
+import { loadDataFiles } from './data-files.ts';
+import type { ChartEntry } from './entries.ts';
 import { type EksPlan, planEks } from './plan.ts';
 
 // The real charts that the data files name are not part of the project: a folder of them stands beside its checkout on
