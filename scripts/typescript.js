@@ -88,6 +88,7 @@ function run(file) {
 function keep(path, content) {
   const fresh = `${path}.${process.pid}`;
   try {
+    writeFileSync(fresh, '');
     writeFileSync(fresh, content());
     renameSync(fresh, path);
   } catch {
@@ -112,6 +113,8 @@ async function compile(entry, folder) {
     footer: { js: '})' },
     minifyWhitespace: true,
     format: 'cjs',
+    // undici looks at this, which makes Node load its own copy of undici.
+    define: { 'globalThis.Headers': 'undefined' },
     // A script cannot import; what is external and imported late is required.
     supported: { 'dynamic-import': false },
     platform: 'node',
