@@ -25,6 +25,8 @@ export interface SimulatedHost {
 
 export interface SimulatedTable {
   requests: number;
+  /** Milliseconds to the table, and back: once to three times as many. */
+  leastMs: number;
   /** Whether a request is answered with a throttling exception. */
   throttled: () => boolean;
 }
@@ -46,7 +48,7 @@ export interface WorkerSpec {
 export class SimulatedFleet {
   readonly clock: ManualClock;
   readonly host: SimulatedHost = { perSecond: 10, burst: 10, accepted: 0, refused: 0, lastAt: 0 };
-  readonly table: SimulatedTable = { requests: 0, throttled: () => false };
+  readonly table: SimulatedTable = { requests: 0, leastMs: 3, throttled: () => false };
   readonly events: RunEvent[] = [];
   readonly doneBy = new Map<string, number>();
   readonly #random = dice();
@@ -129,15 +131,15 @@ export class SimulatedFleet {
     return true;
   }
 
-  /** A worker's way to the table: 3 to 9 milliseconds each way; answers are dated to the second. */
+  /** A worker's way to the table; answers are dated to the second. */
   #client(): BudgetTable {
     const send = async (operation: string, id: string, input: object, watch: Watch): Promise<unknown> => {
       this.table.requests += 1;
       const sentAt = this.clock.now();
-      await this.clock.pass(3 + 6 * this.#random());
+      await this.clock.pass(this.table.leastMs * (1 + 2 * this.#random()));
       const date = Math.floor((epoch + this.clock.now()) / 1000) * 1000;
       const answer = this.table.throttled() ? undefined : this.#answer(operation, { ...input, id });
-      await this.clock.pass(3 + 6 * this.#random());
+      await this.clock.pass(this.table.leastMs * (1 + 2 * this.#random()));
       watch({ sentAt, answeredAt: this.clock.now(), date });
       if (answer === undefined)
         throw new ReplicationError(

@@ -26,6 +26,18 @@ describe('a write budget', () => {
     expect(fleet.host.refused).toBe(0);
   });
 
+  it.each([1, 4, 10])(
+    'is spent by %i workers without a refusal where the table answers after 400 ms',
+    async (count) => {
+      const fleet = new SimulatedFleet(count);
+      fleet.table.leastMs = 100;
+      const specs = workers(count, () => ({ manifests: 600 / count }));
+      await fleet.run(specs);
+      expectWithinLimit(fleet, specs);
+      expect(fleet.host.refused).toBe(0);
+    },
+  );
+
   it('is spent whole while workers join and leave', async () => {
     const fleet = new SimulatedFleet(10);
     const specs = workers(10, (n) => ({ manifests: 20 + n * 9, startsAt: n < 4 ? 0 : n * 2_000 }));

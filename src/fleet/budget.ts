@@ -4,7 +4,7 @@ import type { Reservation, SharedRate, ShareRates } from '../registry/pacer-shar
 import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Reporter } from '../report/events.ts';
 import { parseStatusLocation } from '../status/status-location.ts';
-import { type BudgetClock, SharedClock } from './budget-clock.ts';
+import { type BudgetClock, type DatedExchange, SharedClock } from './budget-clock.ts';
 import { type BudgetState, newBudget, rateAt, sameRefusalMs, slowed, toleranceMs } from './budget-state.ts';
 import { type BudgetTable, budgetTable, type Change } from './budget-table.ts';
 
@@ -54,6 +54,9 @@ const longestPauseMs = 60_000;
 /** Nobody reserves so far ahead: an item that says so was written with a wrong clock. In milliseconds. */
 const absurdMs = 600_000;
 
+/** An answer of the table that took longer says nothing of the next one's way. In milliseconds. */
+const longestWayMs = 1_000;
+
 /** DynamoDB counts in decimals, this program does not: with few digits both come to the same numbers. */
 const round = (ms: number): number => Math.round(ms * 1000) / 1000;
 
@@ -69,6 +72,8 @@ export class WriteBudget implements SharedRate {
   readonly #clock: SharedClock;
   /** As the last answer had it. */
   #state: BudgetState | undefined;
+  /** Milliseconds from the last question to its answer. */
+  #wayMs = 0;
   #failures = 0;
   #quietUntil = Number.NEGATIVE_INFINITY;
 
@@ -140,11 +145,13 @@ export class WriteBudget implements SharedRate {
       condition: `${advance}>= :now`,
       values: { ...values, ':step': stepMs, ':now': now },
     };
-    // The host has saved up all that it can: it is not known to be empty any more.
+    // The host has saved up all that it can: it is not known to be empty any more. Nobody uses a place before the answer
+    // that names it is there, and places from before that would come on top of what has been saved up.
+    const idleFrom = now + Math.min(longestWayMs, this.#wayMs);
     const idle = (condition: string, seen: number): Change => ({
       update: `SET nextAt = :end, emptyAt = :none, ${spend}`,
       condition: `${advance}${condition} :seen`,
-      values: { ...values, ':end': round(now + stepMs), ':none': 0, ':seen': seen },
+      values: { ...values, ':end': round(idleFrom + stepMs), ':none': 0, ':seen': seen },
     });
     if (nextAt >= now + absurdMs) return this.#change(idle('=', nextAt));
     const [likely, other] = nextAt >= now ? [queued, idle('<', now)] : [idle('<', now), queued];
@@ -164,10 +171,15 @@ export class WriteBudget implements SharedRate {
   async #read(): Promise<BudgetState> {
     const { table } = this.#parts;
     // Before the first answer it is not known how far off this machine's clock is: look first, write then.
-    const state = (await table.read(this.#id, (exchange) => this.#clock.learn(exchange))) ?? (await this.#create());
+    const state = (await table.read(this.#id, this.#learn)) ?? (await this.#create());
     this.#state = state;
     return state;
   }
+
+  readonly #learn = (exchange: DatedExchange): void => {
+    this.#wayMs = exchange.answeredAt - exchange.sentAt;
+    this.#clock.learn(exchange);
+  };
 
   async #create(): Promise<BudgetState> {
     const fresh = newBudget(round(this.#clock.now()));
@@ -176,7 +188,7 @@ export class WriteBudget implements SharedRate {
   }
 
   async #change(change: Change): Promise<BudgetState | undefined> {
-    const state = await this.#parts.table.change(this.#id, change, (exchange) => this.#clock.learn(exchange));
+    const state = await this.#parts.table.change(this.#id, change, this.#learn);
     if (state === undefined) return undefined;
     this.#state = state;
     return state;
