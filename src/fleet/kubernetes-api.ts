@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
-import { type ApiAnswer, apiError, temporary, unreachable } from './kubernetes-errors.ts';
+import { retryAfterMs } from '../registry/retry-after.ts';
+import { type ApiAnswer, apiError, nameTaken, temporary, unreachable } from './kubernetes-errors.ts';
 
 /** What is read of a Job (batch/v1). https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/ */
 export const JobObject = z.looseObject({
@@ -80,15 +81,19 @@ const timeouts = { headersTimeout: 30_000, bodyTimeout: 30_000 } as const;
  */
 export async function openJobsApi(settings: ClusterSettings): Promise<JobsApi> {
   const { folder, signal, pauseMs = 1_000 } = settings;
-  const [ca, namespace] = await Promise.all([mounted(folder, 'ca.crt'), mounted(folder, 'namespace')]);
+  const [authority, namespace] = await Promise.all([mounted(folder, 'ca.crt'), mounted(folder, 'namespace')]);
   const host = `${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${settings.port}`;
-  const agent = new Agent({ connect: { ca, timeout: 10_000 }, connections: 1, maxResponseSize: 16 * 2 ** 20 });
+  let trust = { authority, agent: trusting(authority) };
   const base = `https://${host}/apis/batch/v1/namespaces/${encodeURIComponent(namespace)}/jobs`;
 
   const ask = async (method: 'GET' | 'POST' | 'DELETE', url: string, body?: unknown): Promise<ApiAnswer> => {
-    // Kubernetes puts a new token there before the old one ends.
-    const token = await mounted(folder, 'token');
+    // Kubernetes puts a new token there before the old one ends, and a new authority when it has changed.
+    const [token, now] = await Promise.all([mounted(folder, 'token'), mounted(folder, 'ca.crt')]);
     settings.secret?.(token);
+    if (now !== trust.authority) {
+      await trust.agent.close();
+      trust = { authority: now, agent: trusting(now) };
+    }
     try {
       const answer = await request(url, {
         method,
@@ -98,11 +103,12 @@ export async function openJobsApi(settings: ClusterSettings): Promise<JobsApi> {
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         body: body === undefined ? null : JSON.stringify(body),
-        dispatcher: agent,
+        dispatcher: trust.agent,
         signal,
         ...timeouts,
       });
-      return { method, host, namespace, status: answer.statusCode, text: await answer.body.text() };
+      const asks = retryAfterMs(answer.headers['retry-after'], Date.now());
+      return { method, host, namespace, status: answer.statusCode, text: await answer.body.text(), pauseMs: asks };
     } catch (cause) {
       signal.throwIfAborted();
       throw unreachable(host, cause);
@@ -111,13 +117,16 @@ export async function openJobsApi(settings: ClusterSettings): Promise<JobsApi> {
 
   const asked = async (...call: Parameters<typeof ask>): Promise<ApiAnswer> => {
     for (let made = 1; ; made += 1) {
+      let asks = 0;
       try {
         const answer = await ask(...call);
-        if (!temporary(answer.status) || made >= tries) return answer;
+        const contended = answer.method === 'POST' && answer.status === 409 && !nameTaken(answer);
+        if (!(temporary(answer.status) || contended) || made >= tries) return answer;
+        asks = answer.pauseMs ?? 0;
       } catch (error) {
         if (!isReplicationError(error, 'unreachable') || error.final || made >= tries) throw error;
       }
-      await sleep(pauseMs * 2 ** (made - 1), undefined, { signal });
+      await sleep(Math.max(asks, pauseMs * 2 ** (made - 1)), undefined, { signal });
     }
   };
 
@@ -126,7 +135,7 @@ export async function openJobsApi(settings: ClusterSettings): Promise<JobsApi> {
     namespace,
     async create(name, job) {
       const answer = await asked('POST', base, job);
-      if (answer.status === 409) return undefined;
+      if (nameTaken(answer)) return undefined;
       return jobIn(answer, 'create', name);
     },
     async get(name) {
@@ -145,8 +154,12 @@ export async function openJobsApi(settings: ClusterSettings): Promise<JobsApi> {
       if (answer.status >= 300 && answer.status !== 404 && answer.status !== 409)
         throw apiError(answer, 'delete', name);
     },
-    close: () => agent.destroy(),
+    close: () => trust.agent.destroy(),
   };
+}
+
+function trusting(ca: string): Agent {
+  return new Agent({ connect: { ca, timeout: 10_000 }, connections: 1, maxResponseSize: 16 * 2 ** 20 });
 }
 
 async function mounted(folder: string, name: string): Promise<string> {

@@ -8,6 +8,8 @@ export interface ApiAnswer {
   readonly namespace: string;
   readonly status: number;
   readonly text: string;
+  /** Milliseconds that Retry-After asks for, as priority and fairness does. */
+  readonly pauseMs?: number | undefined;
 }
 
 /** https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ */
@@ -16,6 +18,14 @@ const Status = z.looseObject({ message: z.string().optional(), reason: z.string(
 /** Whether the same request may be answered otherwise soon (an API server that is being replaced, priority and fairness). */
 export function temporary(status: number): boolean {
   return status === 429 || status >= 500;
+}
+
+/**
+ * Whether a creation was refused as the name is taken. A 409 of another reason is about something else, such as a
+ * ResourceQuota that was counted anew at the same moment, and is worth another try.
+ */
+export function nameTaken({ status, text }: ApiAnswer): boolean {
+  return status === 409 && saidBy(text)?.reason !== 'Conflict';
 }
 
 /** What an answer that is no success means to whoever installed the chart. */
@@ -38,6 +48,8 @@ function meaning(
     return ['unauthorized', "the pod's token has ended or is for another cluster: let the chart's pod be made anew"];
   if (status === 403 && /exceeded quota/.test(told))
     return ['denied', `the namespace's ResourceQuota leaves no room: raise it, or remove Jobs from ${namespace}`];
+  if (status === 403 && /because it is being terminated/.test(told))
+    return ['denied', `the namespace ${namespace} is being deleted: install the chart into another one`];
   // The words of https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/responsewriters/errors.go
   if (status === 403 && !/cannot \w+ resource/.test(told))
     return ['denied', "an admission rule of the cluster refuses it: change the chart's values, or the rule"];
@@ -58,11 +70,16 @@ function meaning(
 }
 
 function messageOf(text: string): string {
+  const said = saidBy(text);
+  if (said === undefined) return text.slice(0, 300).replace(/\s+/g, ' ').trim() || 'no reason given';
+  return said.message ?? said.reason ?? 'no reason given';
+}
+
+function saidBy(text: string): z.infer<typeof Status> | undefined {
   try {
-    const { message, reason } = Status.parse(JSON.parse(text));
-    return message ?? reason ?? 'no reason given';
+    return Status.parse(JSON.parse(text));
   } catch {
-    return text.slice(0, 300).replace(/\s+/g, ' ').trim() || 'no reason given';
+    return undefined;
   }
 }
 

@@ -250,6 +250,42 @@ describe('submitting the Job of a run', () => {
     expect((await submit()).kind).toBe('started');
   });
 
+  it('waits for as long as a busy API server asks', async () => {
+    // https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
+    const headers = { 'retry-after': '1' };
+    server.faults.add({ action: 'POST', fault: { kind: 'status', status: 429, headers } });
+    const began = performance.now();
+    expect((await submit()).kind).toBe('started');
+    expect(performance.now() - began).toBeGreaterThan(900);
+  });
+
+  const contended =
+    'Operation cannot be fulfilled on resourcequotas "all": the object has been modified; please apply your changes to the latest version and try again';
+  it('tells a quota that somebody else changes at the same moment from a Job that is there', async () => {
+    const body = JSON.stringify({ kind: 'Status', reason: 'Conflict', code: 409, message: contended });
+    server.faults.add({ action: 'POST', times: 3, fault: { kind: 'status', status: 409, body } });
+    expect((await submit()).kind).toBe('started');
+    expect(server.requests.entries.map(({ method }) => method)).toEqual(['POST', 'POST', 'POST', 'POST']);
+    server.jobs.clear();
+    server.faults.add({ action: 'POST', times: 1_000, fault: { kind: 'status', status: 409, body } });
+    await expect(submit()).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('the object has been modified') as unknown,
+    });
+  });
+
+  it('tells a namespace that is being deleted from a missing Role', async () => {
+    const body = JSON.stringify({
+      message:
+        'jobs.batch "x" is forbidden: unable to create new content in namespace tools because it is being terminated',
+    });
+    server.faults.add({ action: 'POST', fault: { kind: 'status', status: 403, body } });
+    await expect(submit()).rejects.toMatchObject({
+      code: 'denied',
+      remedy: 'the namespace tools is being deleted: install the chart into another one',
+    });
+  });
+
   it('gives up on one that stays away', async () => {
     server.faults.add({ action: 'POST', times: 100, fault: { kind: 'status', status: 500, body: 'etcd\n is gone' } });
     await expect(submit()).rejects.toMatchObject({
@@ -325,6 +361,32 @@ describe('waiting for a Job', () => {
     stored().status = complete;
     expect(await waitForJob(api, job, { reporter, signal: stop.signal, pauseMs: 1 })).toEqual({ kind: 'completed' });
     expect(messages().filter((each) => each.includes('the Job goes on, asking again'))).toHaveLength(2);
+  });
+
+  it('outlasts a Role, a token and an authority that are exchanged while the Job runs', async () => {
+    const job = await start();
+    const waiting = (): Promise<unknown> => waitForJob(api, job, { reporter, signal: stop.signal, pauseMs: 1 });
+    server.verbs = new Set();
+    let waited = waiting();
+    await expect.poll(() => messages().join('\n'), { timeout: 15_000 }).toContain('answered 403');
+    server.verbs = new Set(['get']);
+    server.token = 'second';
+    await expect.poll(() => messages().join('\n'), { timeout: 15_000 }).toContain('answered 401');
+    await writeFile(join(folder, 'token'), 'second');
+    stored().status = complete;
+    expect(await waited).toEqual({ kind: 'completed' });
+
+    // The bundle of authorities, too, is written anew in a running pod.
+    stored().status = {};
+    await writeFile(join(folder, 'ca.crt'), (await createAuthority('another')).certificate);
+    api = await open();
+    const before = server.requests.entries.length;
+    waited = waiting();
+    await expect.poll(() => messages().join('\n'), { timeout: 15_000 }).toContain('cannot be reached');
+    expect(server.requests.entries).toHaveLength(before);
+    await writeFile(join(folder, 'ca.crt'), authority.certificate);
+    stored().status = complete;
+    expect(await waited).toEqual({ kind: 'completed' });
   });
 
   it('ends when it is away for too long, or when the token is gone', async () => {

@@ -20,9 +20,15 @@ export interface Watching {
   readonly signal: AbortSignal;
   /** Milliseconds between two looks. */
   readonly pauseMs: number;
-  /** Milliseconds for which the API may be away while we wait; ten minutes unless told, an upgrade's worth. */
+  /** Milliseconds for which the API may be away, or refuse us, while we wait; ten minutes unless told, an upgrade's worth. */
   readonly patienceMs?: number;
 }
+
+/**
+ * What passes where the API has answered before: it is being replaced, or its token, its authority or the Role is being
+ * exchanged (`helm upgrade` of the release).
+ */
+const passing = ['unreachable', 'unavailable', 'throttled', 'unauthorized', 'denied'] as const;
 
 /** How often the name is waited for while an earlier Job goes away. */
 const goingAway = 60;
@@ -100,8 +106,7 @@ export async function waitForJob(api: JobsApi, job: JobObject, watching: Watchin
         answered = Date.now();
         return seen;
       } catch (error) {
-        const away = isReplicationError(error, 'unreachable', 'unavailable', 'throttled') && !error.final;
-        if (!away || Date.now() - answered > patienceMs) throw error;
+        if (!isReplicationError(error, ...passing) || Date.now() - answered > patienceMs) throw error;
         reporter.emit({ type: 'notice', level: 'warning', message: `${error.message}; the Job goes on, asking again` });
         await paused();
       }

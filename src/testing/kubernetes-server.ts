@@ -94,8 +94,12 @@ function create(server: KubernetesServer, namespace: string, content: unknown): 
   const { metadata, spec } = given.data;
   const { name } = metadata;
   // An Indexed Job's pods have host names: validateJobSpec in https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/batch/validation/validation.go
-  if (`${name}-${spec.completions - 1}`.length > 63)
-    return status(422, 'Invalid', `Job.batch "${name}" is invalid: name too long`);
+  if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(`${name}-${spec.completions - 1}`))
+    return status(
+      422,
+      'Invalid',
+      `Job.batch "${name}" is invalid: will not be able to create pod with invalid DNS label`,
+    );
   if (server.jobs.has(name)) return status(409, 'AlreadyExists', `jobs.batch "${name}" already exists`);
   const job: StoredJob = {
     ...given.data,
