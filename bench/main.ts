@@ -1,13 +1,13 @@
-import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Writable } from 'node:stream';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitStatusFor, toReplicationError } from '../src/model/errors.ts';
 import { type BenchSettings, findTools, type FoundTools, runBench } from './bench.ts';
+import { benchCommand, type BenchStreams, positiveInteger } from './command-line.ts';
 import { type CorpusName, corpusNames, planCorpus } from './corpus/plan.ts';
 import { describeMachine } from './measure/machine.ts';
 import { profileNames } from './relay/profile.ts';
 import { type BenchReport, renderReport } from './report/document.ts';
+import { leaveFigures } from './report/figures.ts';
 import { type Run, scenarioNames } from './run.ts';
 import { toolNames } from './tools.ts';
 
@@ -23,13 +23,6 @@ interface Options {
   readonly out: string;
   readonly json?: string;
   readonly markdown?: string;
-}
-
-export interface BenchStreams {
-  /** The tables. */
-  readonly stdout: Writable;
-  /** What is going on. */
-  readonly stderr: Writable;
 }
 
 /**
@@ -61,15 +54,13 @@ export async function main(argv: readonly string[], streams: BenchStreams, inter
   }
 }
 
-function program({ stdout, stderr }: BenchStreams): Command {
-  return new Command('bench')
+function program(streams: BenchStreams): Command {
+  return benchCommand('bench', streams)
     .description('Copies seeded images between two registries with this program and with its peers, and compares them.')
     .addHelpText(
       'after',
       '\n`bench discovery --help`: what it costs to find the images of charts.\n`bench shards --help`: how well a large plan is split over workers.\n`bench fleet --help`: several workers at the same time.',
     )
-    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
-    .exitOverride()
     .addOption(choices('--corpus <names>', 'images to copy', corpusNames, ['eks']))
     .addOption(choices('--profile <names>', 'how far away the registries are', profileNames, ['wan-put10']))
     .addOption(choices('--scenario <names>', 'cold is always run first', scenarioNames, scenarioNames))
@@ -104,12 +95,6 @@ function choices<Name extends string>(
     );
 }
 
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError('Expected a whole number above 0.');
-}
-
 function share(text: string): number {
   const value = Number(text);
   if (value > 0 && value <= 1) return value;
@@ -142,9 +127,7 @@ async function bench(options: Options, { stdout, stderr }: BenchStreams, interru
     if (!interrupt.aborted) throw error;
   }
   const report = reportOf(settings, found, runs, { startedAt, interrupted: interrupt.aborted });
-  stdout.write(renderReport(report, false));
-  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
-  if (options.markdown !== undefined) await writeFile(options.markdown, renderReport(report, true));
+  await leaveFigures(report, renderReport, stdout, options);
   if (interrupt.aborted) return 130;
   const ours = runs.filter(({ tool }) => tool === 'ours');
   return ours.every(({ complete }) => complete) && runs.some(({ refused }) => refused === undefined) ? 0 : 1;

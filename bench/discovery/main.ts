@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Helm, helmVersion } from '../../src/charts/helm.ts';
 import { ReplicationError } from '../../src/model/errors.ts';
-import type { BenchStreams } from '../main.ts';
+import { benchCommand, type BenchStreams, positiveInteger } from '../command-line.ts';
 import { describeMachine } from '../measure/machine.ts';
 import { leaveFigures } from '../report/figures.ts';
 import { findProgram } from '../tools.ts';
@@ -26,10 +26,11 @@ interface Options {
  */
 export async function discovery(
   argv: readonly string[],
-  { stdout, stderr }: BenchStreams,
+  streams: BenchStreams,
   interrupt: AbortSignal,
 ): Promise<number> {
-  const options = program({ stdout, stderr })
+  const { stdout, stderr } = streams;
+  const options = program(streams)
     .parse([...argv], { from: 'user' })
     .opts<Options>();
   const helm = await findHelm(interrupt);
@@ -50,25 +51,19 @@ export async function discovery(
   return report.charts.every(({ refused }) => refused !== undefined) ? 1 : 0;
 }
 
-function program({ stdout, stderr }: BenchStreams): Command {
-  return new Command('bench discovery')
+function program(streams: BenchStreams): Command {
+  return benchCommand('bench discovery', streams)
     .description('Finds the images of charts and the values that move them, and says what that costs.')
-    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
-    .exitOverride()
     .option('--charts <dir>', 'folder with packaged charts (.tgz), also in folders in it (default: the sample charts)')
     .option('--values <dir>', 'folder with <chart>.yaml for charts that do not render without values')
     .option('--kube-version <version>', 'Kubernetes version that charts are rendered for', '1.34')
     .addOption(
-      new Option('--concurrency <n>', 'renders at a time').default(availableParallelism(), 'cores').argParser(positive),
+      new Option('--concurrency <n>', 'renders at a time')
+        .default(availableParallelism(), 'cores')
+        .argParser(positiveInteger),
     )
     .option('--json <file>', 'write the figures to a file')
     .option('--markdown <file>', 'write the table to a file');
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError('Expected a whole number above 0.');
 }
 
 /** The newest helm that scripts/setup.sh has fetched, else what PATH has. */

@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { fillRegistry, pointTags } from '../corpus/fill.ts';
 import { type CorpusName, planCorpus } from '../corpus/plan.ts';
-import type { BenchStreams } from '../main.ts';
+import { benchCommand, type BenchStreams } from '../command-line.ts';
 import { describeMachine } from '../measure/machine.ts';
 import { leaveFigures } from '../report/figures.ts';
 import { registryApi } from '../registry/api.ts';
@@ -114,13 +114,11 @@ function profileOf({ rtt, bandwidth }: Options): SideProfile {
   return { rttMs: rtt, handshakeRtts: 2, bytesPerSecond, manifestPuts: undefined, refuseMounts: false };
 }
 
-function program({ stdout, stderr }: BenchStreams): Command {
+function program(streams: BenchStreams): Command {
   const number = (flags: string, description: string, preset: number): Option =>
     new Option(flags, description).default(preset).argParser(positive);
-  return new Command('bench fleet')
+  return benchCommand('bench fleet', streams)
     .description('Lets workers copy the shards of a run at the same time, and counts what that costs.')
-    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
-    .exitOverride()
     .addOption(
       new Option('--workers <list>', 'numbers of workers')
         .default([1, 2, 4], '1,2,4')

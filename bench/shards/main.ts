@@ -1,8 +1,8 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { counted, formatBytes } from '../../src/report/format.ts';
 import { mostShards } from '../../src/shards/partition.ts';
 import type { ShardInput } from '../../src/shards/work.ts';
-import type { BenchStreams } from '../main.ts';
+import { benchCommand, type BenchStreams, positiveInteger } from '../command-line.ts';
 import { describeMachine } from '../measure/machine.ts';
 import { leaveFigures } from '../report/figures.ts';
 import { planFleetCorpus } from './corpus.ts';
@@ -25,12 +25,9 @@ interface Options {
  * @param argv arguments behind `shards`
  * @returns exit status: 0, or 1 when something is not as promised, 130 when interrupted
  */
-export async function shards(
-  argv: readonly string[],
-  { stdout, stderr }: BenchStreams,
-  interrupt: AbortSignal,
-): Promise<number> {
-  const options = program({ stdout, stderr })
+export async function shards(argv: readonly string[], streams: BenchStreams, interrupt: AbortSignal): Promise<number> {
+  const { stdout, stderr } = streams;
+  const options = program(streams)
     .parse([...argv], { from: 'user' })
     .opts<Options>();
   const startedAt = new Date().toISOString();
@@ -59,13 +56,11 @@ export async function shards(
   return runs.every(({ wrong }) => wrong.length === 0) ? 0 : 1;
 }
 
-function program({ stdout, stderr }: BenchStreams): Command {
+function program(streams: BenchStreams): Command {
   const number = (flags: string, description: string, preset: number): Option =>
-    new Option(flags, description).default(preset).argParser(positive);
-  return new Command('bench shards')
+    new Option(flags, description).default(preset).argParser(positiveInteger);
+  return benchCommand('bench shards', streams)
     .description('Splits a large plan over workers, as `--shards` does, and compares that with what is possible.')
-    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
-    .exitOverride()
     .addOption(number('--images <n>', 'images of the plan', 10_000))
     .addOption(number('--blobs <n>', 'unique blobs of all images, at least', 100_000))
     .addOption(number('--bytes <n>', 'bytes of the unique blobs', 20e12))
@@ -80,14 +75,8 @@ function program({ stdout, stderr }: BenchStreams): Command {
     .option('--markdown <file>', 'write the table to a file');
 }
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError('Expected a whole number above 0.');
-}
-
 function shardCount(text: string): number {
-  const value = positive(text);
+  const value = positiveInteger(text);
   if (value <= mostShards) return value;
   throw new InvalidArgumentError(`Expected at most ${mostShards}.`);
 }
