@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { Digest } from '../model/digest.ts';
 import { isReplicationError, type ReplicationError, toReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import type { ReadStore } from '../model/store.ts';
@@ -51,12 +52,15 @@ export interface BlobReader {
 export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReaderOptions): BlobReader {
   /** Stores that ignore Range: asking for a part brings the whole blob, which would be read for nothing. */
   const withoutParts = new Set<ReadStore>();
+  /** Blobs that were not right when they were read in parts: a source may send other parts than it says. */
+  const inOnePiece = new Set<Digest>();
   let ahead = 0;
   let inPartsNow = 0;
 
   const inParts = async (source: BlobSource, descriptor: Descriptor): Promise<Readable | undefined> => {
     const { store, repository } = source;
-    if (descriptor.size < rangedBlobBytes || withoutParts.has(store)) return undefined;
+    if (descriptor.size < rangedBlobBytes || withoutParts.has(store) || inOnePiece.has(descriptor.digest))
+      return undefined;
     const open = (range: { readonly start: number; readonly end: number }): Promise<Readable> =>
       store.openBlob(repository, descriptor, { signal, range });
     let first: Readable;
@@ -91,12 +95,17 @@ export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReader
     }).on('close', () => (inPartsNow -= 1));
   };
 
+  const notInParts = (error: unknown, { digest }: Descriptor): void => {
+    if (isReplicationError(error, 'corrupt')) inOnePiece.add(digest);
+  };
+
   const opened = async (source: BlobSource, descriptor: Descriptor): Promise<Readable> => {
     try {
       return (
         (await inParts(source, descriptor)) ?? (await source.store.openBlob(source.repository, descriptor, { signal }))
       );
     } catch (error) {
+      notInParts(error, descriptor);
       if (source.openUrl !== undefined && isReplicationError(error, 'not-found')) return source.openUrl(signal);
       throw ofSource(error, descriptor);
     }
@@ -126,7 +135,7 @@ export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReader
       return verifiedStream(await opened(source, descriptor), descriptor, (count) => {
         onBytes(count);
         onPassed?.(count);
-      });
+      }).on('error', (error) => notInParts(error, descriptor));
     },
   };
 }

@@ -219,7 +219,7 @@ async function writeGraph(
     if (written.status === 'rejected') {
       if (!isReplicationError(written.reason, 'blob-unknown')) throw written.reason;
       // ECR may drop layers that no manifest refers to yet, and forget children: what is missing is sent again, once.
-      bytes += await mend(run, graph, target, priority);
+      bytes += await mend(run, graph, target, priority, written.reason.message);
       await run.writer.write(store, repository, reference, graph.root, new Set(), () => Promise.resolve());
     }
     run.mover.committed(store, repository, blobs);
@@ -252,13 +252,20 @@ async function moveBlob(
   }
 }
 
-async function mend(run: Run, graph: PreparedGraph, target: PreparedTarget, priority: number): Promise<number> {
+/** @param refusal what the target said: the blobs that it names are sent again, whatever it says of them when it is asked */
+async function mend(
+  run: Run,
+  graph: PreparedGraph,
+  target: PreparedTarget,
+  priority: number,
+  refusal: string,
+): Promise<number> {
   const { store, repository } = target.place;
   const blobs = graphBlobs(graph);
   const missing = await store.missingBlobs(repository, blobs, run.options.signal);
   run.writer.forget(store, repository, graph.root);
   const again = blobs
-    .filter((blob) => missing.has(blob.digest))
+    .filter((blob) => missing.has(blob.digest) || refusal.includes(blob.digest))
     .map((descriptor): PreparedBlob => ({ descriptor, missing: true, foreign: false }));
   for (const blob of again) run.mover.forget(store, repository, blob.descriptor.digest);
   const sent = await Promise.all(again.map((blob) => moveBlob(run, graph, target, blob, priority)));

@@ -72,7 +72,11 @@ export function errorFor(answer: Answer, context: AnswerContext, as?: ErrorCode)
     reference: context.reference,
     digest: context.digest,
     final: context.repeated === true && (code === 'unavailable' || code === 'throttled'),
-    remedy: permissionRemedy(words.text) ?? remedyFor(code, context.host),
+    remedy:
+      permissionRemedy(words.text) ??
+      quotaRemedy(words.text) ??
+      sizeRemedy(answer.status) ??
+      remedyFor(code, context.host),
   });
 }
 
@@ -95,6 +99,20 @@ function codeFor(status: number, words: Words): ErrorCode {
 function permissionRemedy(text: string): string | undefined {
   const [, action, resource] = /not authorized to perform: (\S+) on resource: (\S+)/.exec(text) ?? [];
   return action === undefined || resource === undefined ? undefined : `allow ${action} on ${resource}`;
+}
+
+/**
+ * ECR answers 403 where a quota is reached (aws/containers-roadmap#2159): "… already has the maximum allowed number of images
+ * which is '10000'", "… exceeds the maximum allowed number of tags per image …".
+ */
+function quotaRemedy(text: string): string | undefined {
+  if (!/maximum allowed|LimitExceeded/i.test(text)) return undefined;
+  return 'this is a quota, not a permission: delete images that nobody needs (a lifecycle policy does), or have it raised (Service Quotas)';
+}
+
+function sizeRemedy(status: number): string | undefined {
+  if (status !== 413) return undefined;
+  return 'have the limit on request bodies raised at the registry or the proxy before it (nginx: client_max_body_size 0)';
 }
 
 function remedyFor(code: ErrorCode, host: string): string | undefined {

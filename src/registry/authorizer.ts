@@ -24,7 +24,7 @@ type Mode =
       readonly kind: 'bearer';
       readonly realm: Realm;
       readonly service: string | undefined;
-      /** Set where the registry's scopes are none of the usual form: public.ecr.aws wants `aws`. */
+      /** Set where the registry's scopes are none of a repository: public.ecr.aws wants `aws`. */
       readonly fixedScope: string | undefined;
     };
 
@@ -47,6 +47,8 @@ export class Authorizer {
   #basic: Grant | undefined;
   #basicAskedAt = 0;
   #credential: { readonly value: Credential | undefined } | undefined;
+  /** What the registry asked for beyond our own scopes, by these: other names of a repository, other actions. */
+  readonly #asked = new Map<string, Scopes>();
   readonly #tokens = new Map<string, AccessToken>();
   readonly #asking = new Map<string, Promise<Grant | undefined>>();
 
@@ -70,7 +72,7 @@ export class Authorizer {
         this.#basic !== undefined && performance.now() - this.#basicAskedAt < reaskMs ? this.#basic : undefined;
       return (known ?? (await this.#shared('basic', () => this.#obtainBasic(false), signal)))?.header;
     }
-    const wanted = mode.fixedScope === undefined ? scopes : [mode.fixedScope];
+    const wanted = mode.fixedScope === undefined ? (this.#asked.get(keyOf(scopes)) ?? scopes) : [mode.fixedScope];
     const known = this.#usableToken(wanted, remainingMs);
     return (known ?? (await this.#shared(keyOf(wanted), () => this.#obtainToken(wanted), signal)))?.header;
   }
@@ -101,10 +103,18 @@ export class Authorizer {
     const asked = scopeOf(challenges);
     const wanted = mode.fixedScope === undefined ? merge(scopes, asked) : [mode.fixedScope];
     const key = keyOf(wanted);
+    // The next request needs no second refusal; a body that is streamed could not be sent after one.
+    if (mode.fixedScope === undefined && key !== keyOf(scopes)) this.#asked.set(keyOf(scopes), wanted);
     const known = this.#tokens.get(key);
     if (known !== undefined && known.header === used) this.#tokens.delete(key);
     else if (known !== undefined && this.#usableToken(wanted, 0) !== undefined) return known.header;
     return (await this.#shared(key, () => this.#obtainToken(wanted), signal))?.header;
+  }
+
+  /** Whether a header is a token that has expired, as far as our clocks can tell, or was given up since another request was refused with it. */
+  hasExpired(header: string | undefined): boolean {
+    if (header?.startsWith('Bearer ') !== true) return false;
+    return ![...this.#tokens.values()].some((each) => each.header === header && isFresh(each, 0));
   }
 
   /** A refusal by 403 may mean an expired grant: ECR says "Your authorization token has expired" with 403 (deis/builder#426). */
@@ -123,7 +133,7 @@ export class Authorizer {
     if (bearer !== undefined) {
       const realm = checkRealm(bearer.parameters.get('realm') ?? '', url, this.#transport.network);
       const asked = scopeOf(challenges);
-      const usual = asked.length === 0 || asked.some((scope) => scopes.some((own) => sameResource(own, scope)));
+      const usual = asked.length === 0 || asked.some((scope) => scope.startsWith('repository:'));
       return {
         kind: 'bearer',
         realm,
@@ -139,8 +149,7 @@ export class Authorizer {
     for (const key of [keyOf(scopes), keyOf(scopes.map((scope) => scope.replace(/:pull$/, ':pull,push')))]) {
       const token = this.#tokens.get(key);
       if (token === undefined) continue;
-      const margin = Math.min(Math.max(marginMs, remainingMs), (token.expiresAt - token.obtainedAt) / 2);
-      if (performance.now() < token.expiresAt - margin) return { header: token.header, since: token.obtainedAt };
+      if (isFresh(token, remainingMs)) return { header: token.header, since: token.obtainedAt };
     }
     return undefined;
   }
@@ -218,6 +227,12 @@ export class Authorizer {
   }
 }
 
+/** Whether a token is valid for so long still, and a little longer. */
+function isFresh({ obtainedAt, expiresAt }: AccessToken, remainingMs: number): boolean {
+  const margin = Math.min(Math.max(marginMs, remainingMs), (expiresAt - obtainedAt) / 2);
+  return performance.now() < expiresAt - margin;
+}
+
 function unending(): AbortSignal {
   return new AbortController().signal;
 }
@@ -244,8 +259,10 @@ function sameResource(a: string, b: string): boolean {
   return a.slice(0, a.lastIndexOf(':')) === b.slice(0, b.lastIndexOf(':'));
 }
 
-/** Ours, and what the registry asked for beyond them. */
+/** Ours, and what the registry asked for beyond them; its own alone where it knows the repository by another name. */
 function merge(own: Scopes, asked: Scopes): Scopes {
+  const named = asked.filter((scope) => scope.startsWith('repository:'));
+  if (named.length > 0 && !named.some((scope) => own.some((known) => sameResource(known, scope)))) return asked;
   return [...own, ...asked.filter((scope) => !own.some((known) => covers(known, scope)))];
 }
 

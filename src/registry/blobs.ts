@@ -4,6 +4,7 @@ import { ReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import type { OpenBlobOptions } from '../model/store.ts';
 import type { RegistryClient, RegistryRequest } from './client.ts';
+import { decodedStream, encodingOf } from './encoding.ts';
 import type { Answer } from './exchange.ts';
 import { headerOf, lengthOf } from './headers.ts';
 
@@ -30,15 +31,20 @@ export async function openBlob(
   if (stream === undefined) throw withDigest(client.fail(answer, request), descriptor.digest);
   const problem =
     range === undefined ? checkWhole(answer, descriptor) : checkPart(answer, range.start, range.end, descriptor.size);
-  if (problem === undefined) return stream;
-  stream.destroy();
-  throw new ReplicationError(problem.code, `${client.host} ${problem.why} (${request.what})`, {
-    host: client.host,
-    reference: `${client.host}/${repository}@${descriptor.digest}`,
-    status: answer.status,
-    digest: descriptor.digest,
-    remedy: 'run again; if it stays, the blob is damaged at its source or a proxy on the way changes it',
-  });
+  const wrong = ({ code, why }: Problem, cause?: unknown): ReplicationError =>
+    new ReplicationError(code, `${client.host} ${why} (${request.what})`, {
+      host: client.host,
+      reference: `${client.host}/${repository}@${descriptor.digest}`,
+      status: answer.status,
+      digest: descriptor.digest,
+      remedy: 'run again; if it stays, the blob is damaged at its source or a proxy on the way changes it',
+      cause,
+    });
+  if (problem !== undefined) {
+    stream.destroy();
+    throw wrong(problem);
+  }
+  return asItWas(stream, answer, descriptor, (cause) => wrong({ code: 'corrupt', why: 'sends what is not encoded as it says' }, cause)); // prettier-ignore
 }
 
 interface Problem {
@@ -48,8 +54,23 @@ interface Problem {
 
 function checkWhole(answer: Answer, descriptor: Descriptor): Problem | undefined {
   const length = lengthOf(answer.headers);
-  if (length === undefined || length === descriptor.size) return undefined;
+  if (length === undefined || length === descriptor.size || encodingOf(answer.headers) !== undefined) return undefined;
   return { code: 'corrupt', why: `offers ${length} bytes, expected ${descriptor.size}` };
+}
+
+/**
+ * A body of another length that says how it is encoded is decoded; one of the right length is the blob, whatever is said of
+ * it: stores call layers "gzip" that are files of that kind.
+ */
+function asItWas(
+  stream: Readable,
+  answer: Answer,
+  descriptor: Descriptor,
+  broken: (cause: unknown) => Error,
+): Readable {
+  const encoding = encodingOf(answer.headers);
+  if (encoding === undefined || answer.status === 206 || lengthOf(answer.headers) === descriptor.size) return stream;
+  return decodedStream(stream, encoding, broken) ?? stream;
 }
 
 /** RFC 9110 section 14.4: a 200 means that ranges are not supported. */
@@ -58,6 +79,8 @@ function checkPart(answer: Answer, start: number, end: number, size: number): Pr
   const found = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headerOf(answer.headers, 'content-range') ?? '');
   if (found === null || Number(found[1]) !== start || Number(found[2]) !== end)
     return { code: 'unsupported', why: `sends another part than bytes ${start}-${end}` };
+  if (encodingOf(answer.headers) !== undefined && lengthOf(answer.headers) !== end - start + 1)
+    return { code: 'unsupported', why: 'sends parts of an encoded blob' };
   if (found[3] !== '*' && Number(found[3]) !== size)
     return { code: 'corrupt', why: `has a blob of ${found[3] ?? ''} bytes, expected ${size}` };
   return undefined;

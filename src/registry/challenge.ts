@@ -5,6 +5,8 @@ export interface Challenge {
 }
 
 const token = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y;
+/** An address is no token, and has to be quoted; where it is not, its meaning is plain nevertheless. */
+const address = /https?:\/\/[^\s,"]+/y;
 const token68 = /[A-Za-z0-9\-._~+/]+=*(?=[ \t]*(?:,|$))/y;
 const space = /[ \t]*/y;
 
@@ -40,7 +42,7 @@ function parseOne(text: string): Challenge[] {
     if (text[at] === '=' && current !== undefined) {
       at += 1;
       take(space);
-      const value = text[at] === '"' ? quoted() : take(token);
+      const value = text[at] === '"' ? quoted() : (take(address) ?? take(token));
       if (value !== undefined && !current.parameters.has(name.toLowerCase()))
         current.parameters.set(name.toLowerCase(), value);
     } else if (text[at] !== '=') {

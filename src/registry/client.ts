@@ -7,6 +7,7 @@ import { endpointsOf } from './endpoint.ts';
 import type { Answer } from './exchange.ts';
 import { ProtocolMismatch } from './network-errors.ts';
 import { follow, isRedirect, maxRedirects } from './redirect.ts';
+import { RedirectedUploads } from './redirected-uploads.ts';
 import type { RequestClass, Transport, TransportRequest } from './transport.ts';
 
 export interface ClientOptions {
@@ -40,15 +41,20 @@ export interface RegistryRequest {
   readonly redirects?: false | undefined;
 }
 
+/** How storage refuses an address that is good no more; S3 says 400 ExpiredToken where those credentials have expired that signed it. */
+const expiredAddress = new Set([400, 401, 403, 410]);
 const defaultLimit = 64 * 1024;
 /** A body that cannot be repeated wants a token that is valid for this long still, in milliseconds. */
 const onceRemainingMs = 60_000;
+/** Refusals of one request, the first for want of a token among them: a host whose limit outlasts every token must not hold us for ever. */
+const mostRefusals = 6;
 
 /** Requests to one registry: its address, its authorization, its redirects. */
 export class RegistryClient {
   readonly transport: Transport;
   /** Registry as references write it. */
   readonly host: string;
+  readonly redirectedUploads = new RedirectedUploads();
   readonly #authorizer: Authorizer;
   readonly #endpoints: readonly [URL, ...URL[]];
   /** The endpoint that has answered. */
@@ -76,7 +82,7 @@ export class RegistryClient {
   async send(request: RegistryRequest): Promise<Answer> {
     const answer = await this.#follow(await this.#atEndpoint(request), request);
     if (request.body !== undefined || !this.#isForeign(answer.url)) return answer;
-    if (answer.status !== 401 && answer.status !== 403) return answer;
+    if (!expiredAddress.has(answer.status)) return answer;
     // Storage refuses an address whose signature has expired (they live some 5 minutes, stargz-snapshotter#167): ask for a new one.
     return await this.#follow(await this.#atEndpoint(request), request);
   }
@@ -135,13 +141,19 @@ export class RegistryClient {
     const url = request.path instanceof URL ? request.path : new URL(request.path, endpoint);
     if (this.#isForeign(url)) return this.transport.send(this.#outgoing(request, url, undefined, probing));
     const scopes = scopesOf(request);
-    const used = await this.#authorizer.header(scopes, request.signal, request.once === true ? onceRemainingMs : 0);
-    const answer = await this.transport.send(this.#outgoing(request, url, used, probing));
-    if (answer.status !== 401 && answer.status !== 403) return answer;
-    const again = await this.#authorizer.afterRefusal(answer, used, scopes, request.signal);
-    // A stream is spent: its sender starts over, with the new token.
-    if (again === undefined || isSpent(request)) return answer;
-    return this.transport.send(this.#outgoing(request, url, again, false));
+    let used = await this.#authorizer.header(scopes, request.signal, request.once === true ? onceRemainingMs : 0);
+    let answer = await this.transport.send(this.#outgoing(request, url, used, probing));
+    for (let refusals = 1; answer.status === 401 || answer.status === 403; refusals += 1) {
+      // A second refusal stands, unless the token has expired while the request waited for a rate limit.
+      if (refusals > 1 && (refusals > mostRefusals || !this.#authorizer.hasExpired(used))) return answer;
+      const again = await this.#authorizer.afterRefusal(answer, used, scopes, request.signal);
+      // A stream is spent: its sender starts over, with the new token.
+      if (again === undefined || isSpent(request)) return answer;
+      used = again;
+      // It has waited for its turn once: a second wait could outlast the new token, too.
+      answer = await this.transport.send({ ...this.#outgoing(request, url, used, false), again: true });
+    }
+    return answer;
   }
 
   async #follow(first: Answer, request: RegistryRequest): Promise<Answer> {

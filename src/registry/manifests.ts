@@ -10,13 +10,14 @@ import {
 import { isImageManifestType, isIndexType, isSchema1Type, manifestAccept, mediaTypes } from '../model/media-types.ts';
 import { type Words, wordsOf } from './answer-errors.ts';
 import type { RegistryClient, RegistryRequest } from './client.ts';
+import { encodingOf } from './encoding.ts';
 import type { Answer } from './exchange.ts';
 import { digestHeaderOf, headerOf, lengthOf, mediaTypeOf } from './headers.ts';
 
 /** OCI distribution-spec v1.1 "Pulling manifests" and "Pushing Manifests", one registry. */
 
 /** A refusal of HEAD has no body; GET says why, or works (405 in front of some registries). After others it would not. */
-const headRefusals = new Set([400, 401, 403, 405]);
+const headRefusals = new Set([400, 401, 403, 405, 406, 501]);
 
 /** Type, digest and size by HEAD; by GET where HEAD says too little. */
 export async function resolveManifest(
@@ -29,7 +30,7 @@ export async function resolveManifest(
   const answer = await client.send(request);
   if (answer.status === 200) {
     const digest = digestHeaderOf(answer.headers) ?? (isDigest(reference) ? reference : undefined);
-    const size = lengthOf(answer.headers);
+    const size = encodingOf(answer.headers) === undefined ? lengthOf(answer.headers) : undefined;
     const mediaType = mediaTypeOf(answer.headers);
     // ECR's HEAD had no Docker-Content-Digest once, and proxies drop Content-Length: then the bytes tell.
     if (digest !== undefined && size !== undefined && mediaType !== undefined && isManifestType(mediaType)) {
@@ -152,7 +153,8 @@ function writeRefusal(status: number, words: Words, digest: Digest): ErrorCode |
   const { codes, text } = words;
   const said = (pattern: RegExp): boolean => pattern.test(text);
   // ECR: 400 TAG_INVALID "… cannot be overwritten because the repository is immutable" (moby/buildkit#3776); Harbor: 412.
-  if (said(/immutable|cannot be overwritten/i) || status === 409) return 'conflict';
+  // ECR's ImageAlreadyExists ("… already exists in the repository …") is none where it is the same digest: the writer looks.
+  if (said(/immutable|cannot be overwritten|(?:Image|ImageTag)AlreadyExists/i) || status === 409) return 'conflict';
   if (codes.some((code) => code === 'MANIFEST_BLOB_UNKNOWN' || code === 'BLOB_UNKNOWN' || code === 'MANIFEST_UNKNOWN'))
     return 'blob-unknown';
   // ECR: "Images with digests '[…]' required for pushing image into repository … do not exist" (docker-manifest-create-action#63).

@@ -41,6 +41,10 @@ describe('challenges', () => {
         ['basic', { realm: 'r' }],
       ],
     ],
+    [
+      'Bearer realm=https://auth.example.com:8443/token?x=y,service=registry, scope="a:b:pull"',
+      [['bearer', { realm: 'https://auth.example.com:8443/token?x=y', service: 'registry', scope: 'a:b:pull' }]],
+    ],
     ['bearer', [['bearer', {}]]],
     ['', []],
     [',,, Basic realm="unfinished', [['basic', { realm: 'unfinished' }]]],

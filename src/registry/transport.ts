@@ -59,6 +59,8 @@ export interface TransportRequest {
   readonly body?: Uint8Array | Readable | undefined;
   /** `never`: bodies that cannot be sent again, and probes. */
   readonly repeat: 'safe' | 'never';
+  /** Goes before those that have not been sent yet: it was, and has to be again. */
+  readonly again?: true | undefined;
   /** Longest answer that is kept in memory, in bytes. */
   readonly limit: number;
   /** Hands the body of a 200 or 206 out as a stream instead; `expected`: its length in bytes, where it is known. */
@@ -156,7 +158,7 @@ class HttpTransport implements Transport {
     /** Time that failed tries and the pauses after them took: waiting for one's turn is not the host's fault. */
     let lost = 0;
     for (;;) {
-      const admitted = pacer.admit(request.signal, failures + refusals > 0);
+      const admitted = pacer.admit(request.signal, request.again === true || failures + refusals > 0);
       const ticket = admitted instanceof Promise ? await admitted : admitted;
       const sent = this.#clock.now();
       const attempt = await this.#attempt(request, pacer, ticket, Math.max(1_000, this.#times.requestMs - lost));
@@ -250,7 +252,12 @@ class HttpTransport implements Transport {
       {
         url: request.url,
         method: request.method,
-        headers: { 'user-agent': this.#options.userAgent ?? 'image-replication', ...request.headers },
+        headers: {
+          'user-agent': this.#options.userAgent ?? 'image-replication',
+          // Without it any encoding is as good (RFC 9110 section 12.5.3); digests and ranges are of what is encoded.
+          'accept-encoding': 'identity',
+          ...request.headers,
+        },
         body: request.body,
         signal: request.signal,
         headersMs:

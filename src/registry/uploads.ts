@@ -12,8 +12,13 @@ import { follow } from './redirect.ts';
 
 /** OCI distribution-spec v1.1 "Pushing blobs" (POST, then one PUT) and "Mounting a blob from another repository". */
 
-/** Statuses of a refused mount after which a plain upload may still be allowed: registries without mounts, sources that we may not read. */
-const mountRefusals = new Set([400, 401, 403, 404, 405]);
+/**
+ * Whether a plain upload may still be allowed after a refused mount: registries without mounts, sources that we may not read,
+ * and those that fail over the attempt. A rate limit is no refusal.
+ */
+function mountRefused(status: number): boolean {
+  return status >= 400 && status !== 408 && status !== 429;
+}
 
 export async function startUpload(
   client: RegistryClient,
@@ -22,6 +27,8 @@ export async function startUpload(
   from: string | undefined,
   signal: AbortSignal,
 ): Promise<UploadStart> {
+  const redirected = client.redirectedUploads.take(repository, digest);
+  if (redirected !== undefined) return { kind: 'upload', session: redirected };
   const request = postRequest(repository, digest, from, signal);
   const answer = await client.send(request);
   if (answer.status === 201 && from !== undefined) return { kind: 'mounted' };
@@ -29,7 +36,7 @@ export async function startUpload(
     const location = locationOf(answer.url, headerOf(answer.headers, 'location'), client);
     return { kind: 'upload', session: { repository, location } };
   }
-  if (from !== undefined && mountRefusals.has(answer.status))
+  if (from !== undefined && mountRefused(answer.status))
     return startUpload(client, repository, digest, undefined, signal);
   throw withDigest(client.fail(answer, request), digest);
 }
@@ -96,7 +103,9 @@ export async function finishUpload(
   try {
     const request: RegistryRequest = {
       method: 'PUT',
-      path: withDigestParameter(session.location, digest),
+      path: client.redirectedUploads.has(session)
+        ? new URL(session.location)
+        : withDigestParameter(session.location, digest),
       repository: session.repository,
       actions: 'pull,push',
       headers: { 'content-type': 'application/octet-stream', 'content-length': String(descriptor.size) },
@@ -109,7 +118,14 @@ export async function finishUpload(
     const answer = await client.send(request);
     if (answer.status < 200 || answer.status > 299) {
       const words = wordsOf(answer, client.transport.mask);
-      throw withDigest(client.fail(answer, request, refusal(answer.status, words, digest)), digest);
+      // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CompleteLayerUpload.html: what we want is there.
+      if (answer.status >= 400 && answer.status < 500 && /LayerAlreadyExists/i.test(words.text)) return;
+      if (stream !== undefined && (answer.status === 307 || answer.status === 308)) {
+        const location = locationOf(answer.url, headerOf(answer.headers, 'location'), client);
+        client.redirectedUploads.keep(digest, { repository: session.repository, location });
+        throw withDigest(client.fail(answer, request, 'unavailable'), digest);
+      }
+      throw withDigest(client.fail(answer, request, refusal(answer.status, words, descriptor)), digest);
     }
     checkStored(client, session.repository, digest, digestHeaderOf(answer.headers));
   } catch (error) {
@@ -146,15 +162,22 @@ async function nothing(stream: Readable): Promise<Uint8Array> {
 }
 
 /** What a refused upload means; `undefined`: what its status says. */
-function refusal(status: number, words: Words, digest: Digest): ErrorCode | undefined {
+function refusal(status: number, words: Words, { digest, size }: Descriptor): ErrorCode | undefined {
   const has = (...codes: readonly string[]): boolean => words.codes.some((code) => codes.includes(code));
   if (status === 401 || status === 403 || status === 429) return undefined;
+  // A proxy's limit on request bodies (nginx: client_max_body_size) is the same for every try.
+  if (status === 413) return 'unsupported';
+  // ECR: "… cannot be completed because it does not have any parts": it takes no empty blobs (devcontainers/cli#814).
+  if (size === 0 && /EmptyUpload|not have any parts/i.test(words.text)) return 'unsupported';
   if (has('DIGEST_INVALID') || /digest/i.test(words.text)) {
     const known = digestAlgorithm(digest) === 'sha256' && !/unsupported/i.test(words.text);
     return known ? 'corrupt' : 'unsupported';
   }
   // The session is gone or spoilt (ECR: 416 "First byte of the layer part is 0 instead of N", apple/containerization#790): a new one may work.
   if (status === 404 || status === 416 || has('BLOB_UPLOAD_UNKNOWN', 'BLOB_UPLOAD_INVALID')) return 'unavailable';
+  // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CompleteLayerUpload.html
+  if (/(?:UploadNotFound|InvalidLayerPart|InvalidLayer|EmptyUpload|LayerPartTooSmall)/.test(words.text))
+    return 'unavailable';
   return undefined;
 }
 

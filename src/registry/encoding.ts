@@ -1,0 +1,61 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { pipeline, Readable, type Transform } from 'node:stream';
+import { brotliDecompressSync, createBrotliDecompress, createGunzip, createInflate, gunzipSync, inflateSync } from 'node:zlib'; // prettier-ignore
+import { ReplicationError } from '../model/errors.ts';
+import { headerOf } from './headers.ts';
+
+/**
+ * Answers that were compressed for the way (RFC 9110 section 8.4), though we ask for none: proxies that compress whatever
+ * passes, and stores that keep a file compressed. Digests and sizes are of what was compressed.
+ */
+
+/** The name of the encoding in which a body comes, in lower case; `undefined` when it comes as it is. */
+export function encodingOf(headers: IncomingHttpHeaders): string | undefined {
+  const name = headerOf(headers, 'content-encoding')?.trim().toLowerCase();
+  return name === undefined || name === '' || name === 'identity' ? undefined : name.replace(/^x-/, '');
+}
+
+/** What was encoded, at most `limit` bytes of it; the bytes themselves where they are not in the encoding that is told. */
+export function decodedBytes(bytes: Buffer, headers: IncomingHttpHeaders, limit: number): Buffer {
+  const encoding = encodingOf(headers);
+  if (encoding === undefined || bytes.length === 0) return bytes;
+  const options = { maxOutputLength: limit };
+  try {
+    if (encoding === 'gzip') return gunzipSync(bytes, options);
+    if (encoding === 'deflate') return inflateSync(bytes, options);
+    if (encoding === 'br') return brotliDecompressSync(bytes, options);
+  } catch {
+    // Told wrongly: whoever knows the digest finds out.
+  }
+  return bytes;
+}
+
+/**
+ * The same for a stream; `undefined` for an encoding that we do not know. Whoever destroys it destroys the stream.
+ * @param broken the error of a body that is not in the encoding, or ends too early
+ */
+export function decodedStream(
+  stream: Readable,
+  encoding: string,
+  broken: (cause: unknown) => Error,
+): Readable | undefined {
+  const decoder = decoderOf(encoding);
+  if (decoder === undefined) return undefined;
+  pipeline(stream, decoder, () => undefined);
+  return Readable.from(decodedChunks(decoder, broken), { objectMode: false });
+}
+
+async function* decodedChunks(decoder: Transform, broken: (cause: unknown) => Error): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of decoder) if (Buffer.isBuffer(chunk)) yield chunk;
+  } catch (error) {
+    // What the connection fails with comes as it is.
+    throw error instanceof ReplicationError ? error : broken(error);
+  }
+}
+
+function decoderOf(encoding: string): Transform | undefined {
+  if (encoding === 'gzip') return createGunzip();
+  if (encoding === 'deflate') return createInflate();
+  return encoding === 'br' ? createBrotliDecompress() : undefined;
+}
