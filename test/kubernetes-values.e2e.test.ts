@@ -303,6 +303,12 @@ describeWith(['helm3', 'helm4', 'kubernetes-validate'], 'the Helm chart with val
     expect(await faultsOf(folder, texts.join('\n---\n'), '1.34')).toBe('');
   });
 
+  it('refuses a time zone where a CronJob has none', async () => {
+    const zone = { mode: 'cronjob', timeZone: 'Europe/Berlin' };
+    await expect(render(folder, zone, { version: '1.26.0' })).rejects.toThrow('timeZone needs Kubernetes 1.27');
+    expect(await render(folder, { ...zone, mode: 'deployment' }, { version: '1.26.0' })).toContain('kind: Deployment');
+  });
+
   it('refuses what is not, by name, before it is applied', async () => {
     const nonsense: readonly (readonly [object, string])[] = [
       [{ env: { AWS_ACCOUNT: 1_402_433_619 } }, 'AWS_ACCOUNT'],

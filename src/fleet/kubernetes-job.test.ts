@@ -1,5 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
@@ -7,7 +7,7 @@ import type { RunEvent } from '../report/events.ts';
 import { type CertificateAuthority, createAuthority } from '../testing/certificates.ts';
 import type { TlsFiles } from '../testing/http-host.ts';
 import { type KubernetesServer, startKubernetesServer, type StoredJob } from '../testing/kubernetes-server.ts';
-import { type ClusterSettings, type JobsApi, openJobsApi } from './kubernetes-api.ts';
+import { type ClusterSettings, type JobObject, type JobsApi, openJobsApi } from './kubernetes-api.ts';
 import { progressOf, submitJob, waitForJob } from './kubernetes-job.ts';
 import { type JobTemplate, readJobTemplate, type RunOfShards } from './kubernetes-template.ts';
 
@@ -25,6 +25,7 @@ const template: JobTemplate = {
 const run: RunOfShards = { location: 's3://runs/a/1', shards: 4, owner: { name: 'images-1', uid: 'uid-1' } };
 const complete = { succeeded: 4, conditions: [{ type: 'Complete', status: 'True' }] };
 
+const hasIpv6 = Object.values(networkInterfaces()).some((found) => found?.some(({ address }) => address === '::1'));
 let authority: CertificateAuthority;
 let tls: TlsFiles;
 beforeAll(async () => {
@@ -200,6 +201,24 @@ describe('submitting the Job of a run', () => {
       code: 'denied',
       remedy: expect.stringContaining('ResourceQuota') as unknown,
     });
+  });
+
+  it.skipIf(!hasIpv6)('asks a cluster that has IPv6 only', async () => {
+    const address = '::1';
+    const other = await startKubernetesServer({
+      tls: await authority.issue([address]),
+      namespace: 'tools',
+      token: 'first',
+      address,
+    });
+    try {
+      expect(await submit({}, await open({ host: address, port: String(other.port) }))).toMatchObject({
+        kind: 'started',
+      });
+      expect(other.jobs.size).toBe(1);
+    } finally {
+      await other.close();
+    }
   });
 
   it('reads the token anew for each request, as Kubernetes exchanges it', async () => {
@@ -411,6 +430,14 @@ describe('waiting for a Job', () => {
 it('says how many attempts failed', () => {
   const job = { metadata: { name, uid: 'u' }, spec: { completions: 3 }, status: { failed: 1, active: 3 } };
   expect(progressOf(job)).toBe('0 of 3 shards done, 3 under way, 1 attempt failed');
+});
+
+it('says how many pods are there without running, as those whose image cannot be pulled', () => {
+  const told = (status: JobObject['status']): string =>
+    progressOf({ metadata: { name, uid: 'u' }, spec: { completions: 9 }, status });
+  expect(told({ active: 5, ready: 3 })).toBe('0 of 9 shards done, 5 under way (2 of them not started)');
+  expect(told({ active: 5, ready: 5 })).toBe('0 of 9 shards done, 5 under way');
+  expect(told({ active: 5, ready: 0, succeeded: 1 })).toBe('1 of 9 shards done, 5 under way (none of them started)');
 });
 
 describe("the chart's template", () => {

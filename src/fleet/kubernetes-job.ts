@@ -122,12 +122,15 @@ export async function waitForJob(api: JobsApi, job: JobObject, watching: Watchin
   }
 }
 
-/** `12 of 40 shards done, 10 under way`. */
+/** `12 of 40 shards done, 10 under way (2 of them not started)`. */
 export function progressOf({ spec, status = {} }: JobObject): string {
   const all = spec.completions ?? 0;
-  const { succeeded = 0, active = 0, failed = 0, failedIndexes = '' } = status;
+  const { succeeded = 0, active = 0, ready = active, failed = 0, failedIndexes = '' } = status;
   const parts = [`${succeeded} of ${all} shards done`];
-  if (active > 0) parts.push(`${active} under way`);
+  // A pod whose image cannot be pulled, or that has no node, is active too.
+  const idle =
+    ready >= active ? '' : ` (${ready === 0 ? 'none' : active - ready} of them ${ready === 0 ? '' : 'not '}started)`;
+  if (active > 0) parts.push(`${active} under way${idle}`);
   if (failedIndexes !== '') parts.push(`given up: ${failedIndexes}`);
   // Pods, not shards: each may be tried again.
   if (failed > 0) parts.push(`${failed} ${failed === 1 ? 'attempt' : 'attempts'} failed`);

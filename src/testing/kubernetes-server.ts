@@ -44,10 +44,13 @@ export async function startKubernetesServer(options: {
   readonly tls: TlsFiles;
   readonly namespace: string;
   readonly token: string;
+  /** 127.0.0.1 unless told. */
+  readonly address?: string;
 }): Promise<KubernetesServer> {
   const [requests, faults] = [new RequestLog(), new FaultQueue()];
   const host = await startHttpHost({
     tls: options.tls,
+    host: options.address,
     log: requests,
     faults,
     classify: (method) => ({ class: 'api', action: method }),
