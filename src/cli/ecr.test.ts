@@ -142,7 +142,7 @@ describe('ecr, from registries that are not ECR', () => {
     const list = ['--source-type', 'Public', '--src-image-list', `${open.host}/team/app:1`, '--dest-prefix', 'later'];
     const planned = await run(...list, '--dest-region', 'us-east-1', '--plan');
     expect(planned.status, planned.stdout).toBe(0);
-    expect(planned.stdout).toMatch(/requests: \d+ requests to sources, \d+ requests to the destination/);
+    expect(planned.stdout).toMatch(/requests: \d+ to sources, \d+ to the destination/);
     expect(ecr.repositories().filter((name) => name.startsWith('later'))).toEqual([]);
   });
 

@@ -41,7 +41,10 @@ export async function listedWork(
       remedy: 'pass --list FILE, or --lock FILE',
     });
   }
-  const entries = parseImageList(await readList(session, list), list === '-' ? 'standard input' : list);
+  const name = list === '-' ? 'standard input' : list;
+  const entries = parseImageList(await readList(session, list), name);
+  if (entries.length === 0)
+    session.reporter.emit({ type: 'notice', level: 'warning', message: `${name} names no image: nothing is done` });
   const platforms: 'all' | readonly Platform[] =
     command.platforms === undefined ? 'all' : splitList(command.platforms).map(parsePlatform);
   const open = await targets(session, command, entries, credentials, ecr.target);

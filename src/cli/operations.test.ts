@@ -128,6 +128,18 @@ describe('images', () => {
     expect(target.repositories()).toHaveLength(before);
   });
 
+  it('says that a list names no image', async () => {
+    const run = await images(['# nothing'], ['--target', `${target.host}/mirror`]);
+    expectStatus(run, 0);
+    expect(run.stdout).toMatch(/warning: .* names no image/);
+  });
+
+  it('refuses a target whose prefix no registry takes', async () => {
+    const run = await images([`${world.open.host}/team/init:1.0`], ['--target', `${target.host}/Mirror`]);
+    expectStatus(run, 2);
+    expect(run.stdout).toContain('is no prefix of repositories');
+  });
+
   it('goes on when one of the images fails, and lists the failure', async () => {
     const lines = ['team/nothing:1', 'team/init:1.0'].map(
       (name) => `${world.open.host}/${name} ${target.host}/some/${name}`,

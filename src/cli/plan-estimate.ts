@@ -3,7 +3,7 @@ import { blobsOf, inWriteOrder, loadGraph } from '../copy/graph.ts';
 import { type CopyRequest, placeName } from '../copy/request.ts';
 import { toReplicationError } from '../model/errors.ts';
 import { type Failure, failureOf } from '../model/result.ts';
-import { counted, formatBytes } from '../report/format.ts';
+import { counted, formatBytes, formatCount } from '../report/format.ts';
 import type { Session } from './session.ts';
 
 /** What copying would take, at most: nothing of it is known to be at the target. Bytes are bytes. */
@@ -74,7 +74,7 @@ export function estimateLines(estimate: Estimate): readonly string[] {
   const { anonymous, personal } = dockerHubLimits;
   return [
     `to read: ${formatBytes(bytes)} at most; to keep at the destination: ${formatBytes(storage)} at most`,
-    `requests: ${counted(sourceRequests, 'request')} to sources, ${counted(targetRequests, 'request')} to the destination, at most`,
+    `requests: ${formatCount(sourceRequests)} to sources, ${formatCount(targetRequests)} to the destination, at most`,
     ...(pulls === 0
       ? []
       : [

@@ -94,7 +94,13 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     counters: { ...newProgressCounters(), throttled: counters.throttled, busy: counters.busy },
     mask,
   });
-  const stop = stopper();
+  const stop = stopper((reason) =>
+    reporter.emit({
+      type: 'notice',
+      level: 'info',
+      message: `${reason.message}: what is under way may end (${graceMs / 1000} s at most), nothing new begins; a signal now stops at once`,
+    }),
+  );
   const workDirectory = await workingFolder(env);
   return {
     env,
@@ -184,8 +190,9 @@ function endByForce(ms: number): void {
 /**
  * SIGTERM, SIGINT and a deadline end admission, and everything after the grace time; a second signal ends everything at
  * once.
+ * @param stopping told when admission ends
  */
-function stopper(): Stopper {
+function stopper(stopping: (reason: ReplicationError) => void): Stopper {
   const hard = new AbortController();
   const soft = new AbortController();
   // Every request in flight listens; that is no leak.
@@ -202,6 +209,7 @@ function stopper(): Stopper {
       endByForce(forceMs);
       return;
     }
+    stopping(reason);
     soft.abort(reason);
     later(graceMs, () => {
       hard.abort(reason);

@@ -62,7 +62,10 @@ describe('stopping', () => {
     program.process.kill('SIGTERM');
     const run = await program.ended;
     expect(run.status).toBe(1);
-    expect(run.stdout).toContain('stopped by SIGTERM');
+    expect(run.stdout).toContain('stopped by SIGTERM: what is under way may end (20 s at most)');
+    expect(run.stdout).toContain('eks: STOPPED after');
+    // Said once of all that is left, and when it began.
+    expect(run.stdout.match(/stopped by SIGTERM/g)).toHaveLength(2);
     expect(run.stdout).toContain('run again');
   });
 });

@@ -4,6 +4,7 @@ import type { RepositorySettings } from '../aws/repositories.ts';
 import type { CredentialSource } from '../model/credentials.ts';
 import { noCredentials } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
+import { isRepository } from '../model/reference.ts';
 import type { RegistryControl, WriteStore } from '../model/store.ts';
 import { registryStore } from '../registry/store.ts';
 import { ecrStore } from './ecr-store.ts';
@@ -39,6 +40,11 @@ export function parseTarget(text: string | undefined): TargetText {
     });
   }
   const path = rest.filter((part) => part !== '').join('/');
+  if (path !== '' && !isRepository(path)) {
+    throw new ReplicationError('usage', `"${path}" in "${text}" is no prefix of repositories`, {
+      remedy: 'write lower-case letters and digits with . _ - / between them, as in registry.example.com/mirror',
+    });
+  }
   return { kind: 'registry', host, path: path === '' ? '' : `${path}/` };
 }
 

@@ -155,6 +155,61 @@ describe('plain output', () => {
     ]);
   });
 
+  it('tells what is the same for several artifacts once, with the name of each', () => {
+    const { reporter, outputLines } = setUp();
+    const failures = [...['a:1', 'b:1'].map((name) => failure(name)), failure('c:1', { cause: 'no such thing' })];
+    reporter.emit({ type: 'run-finished', job: 'eks', ok: false, totals: undefined, failures });
+    const all = outputLines();
+    expect(all).toContain('eks: FAILED with 3 failures after 0 s');
+    expect(all.slice(all.indexOf('failures:'))).toEqual([
+      'failures:',
+      '  1. 2 artifacts (not-found)',
+      '     no such tag',
+      '     what to do: check the tag',
+      '       a:1',
+      '       b:1',
+      '  2. c:1 (source quay.io, not-found)',
+      '     no such thing',
+      '     what to do: check the tag',
+    ]);
+  });
+
+  it('says what a stop leaves, once and at the end', () => {
+    const { reporter, outputLines } = setUp();
+    const stopped = { code: 'cancelled', cause: 'stopped by SIGINT', remedy: 'run again' } as const;
+    const failures = ['a:1', 'b:1'].map((name, index) => failure(name, { ...stopped, host: `host-${index}` }));
+    reporter.emit({ type: 'artifact-finished', outcome: copied('c:1') });
+    for (const each of failures) {
+      const outcome = { kind: 'failed', artifact: each.artifact, targets: [], failures: [each] } as const;
+      reporter.emit({ type: 'artifact-finished', outcome });
+    }
+    reporter.emit({ type: 'run-finished', job: 'eks', ok: false, totals: undefined, failures });
+    expect(outputLines().slice(1)).toEqual([
+      '',
+      'eks: STOPPED after 0 s with 2 artifacts left',
+      '  copied     1 artifact',
+      '             c:1',
+      '  left       2 artifacts',
+      '',
+      'left:',
+      '  1. 2 artifacts (cancelled)',
+      '     stopped by SIGINT',
+      '     what to do: run again',
+      '       a:1',
+      '       b:1',
+    ]);
+  });
+
+  it('counts repetitions by host and reason, whatever they were for', () => {
+    const { reporter, output } = setUp();
+    for (const what of ['manifest a:1', 'manifest b:1']) {
+      const reason = `quay.io: the connection was lost (${what})`;
+      reporter.emit({ type: 'retry', host: 'quay.io', what, reason, delaySeconds: 1, attempt: 1 });
+    }
+    reporter.emit({ type: 'run-finished', job: 'eks', ok: true, totals: undefined, failures: [] });
+    expect(output()).toContain('  repeated: quay.io 2 × the connection was lost\n');
+  });
+
   it('writes a progress line every ten seconds at most, with what holds it up', () => {
     const { reporter, counters, clock, outputLines } = setUp();
     reporter.emit({ type: 'phase', phase: 'copy' });
@@ -272,6 +327,52 @@ describe('output at a terminal', () => {
     expect(output().slice(output().lastIndexOf('\u001b[2K'))).not.toContain('2 of 2 artifacts');
     expect(outputLines()).toContain('eks: done in 1.3 s');
     expect(clock.running).toBe(0);
+  });
+
+  it('leaves lines whole, however narrow the terminal is, and breaks the progress behind commas', async () => {
+    const { stream, reporter, counters, clock, output } = setUp({ interactive: true });
+    stream.columns = 40;
+    Object.assign(counters, { artifactsTotal: 2, expectedBytes: 100e6 });
+    reporter.emit({ type: 'phase', phase: 'copy' });
+    await import('log-update');
+    await sleep(5);
+    for (let second = 0; second < 4; second++) {
+      clock.pass(1);
+      counters.writtenBytes += 10e6;
+    }
+    const name = `registry.example.com/${'a'.repeat(40)}:1`;
+    reporter.emit({ type: 'artifact-finished', outcome: { ...copied(name), targets: ['ecr/a:1'] } });
+    const before = output().length;
+    clock.pass(0.3);
+    const frame = output().slice(before);
+    expect(frame).toContain(`copied     ${name} -> ecr/a:1  (1.00 MB, 0.5 s)\n`);
+    expect(frame.replaceAll('\u001b[K', '')).toMatch(
+      /\n {2}0 of 2 artifacts, 40\.0 MB of 100 MB,\n {2}[\d.]+ MB\/s, about [\d.]+ s left\n/,
+    );
+    reporter.stop();
+  });
+
+  it('measures from the first byte on, and says what is left of the time when it can know', async () => {
+    const { reporter, counters, clock, output } = setUp({ interactive: true });
+    Object.assign(counters, { artifactsTotal: 2, expectedBytes: 1e9 });
+    reporter.emit({ type: 'phase', phase: 'copy' });
+    await import('log-update');
+    await sleep(5);
+    const frameAfter = (tenths: number): string => {
+      const before = output().length;
+      for (let tenth = 0; tenth < tenths; tenth++) {
+        clock.pass(0.1);
+        counters.writtenBytes += 1e6;
+      }
+      return output().slice(before);
+    };
+    clock.pass(4);
+    const first = frameAfter(10);
+    expect(first).toContain('MB/s');
+    expect(first).not.toContain('left');
+    // 97 s at ten million bytes a second; with the four idle seconds it would be twice as many.
+    expect(frameAfter(20)).toMatch(/about 1 min [34]\d s left/);
+    reporter.stop();
   });
 
   it('loses no line when it is stopped at once', () => {

@@ -1,12 +1,12 @@
 import type { Writable } from 'node:stream';
 import type { SecretMask } from '../model/secrets.ts';
 import type { ProgressCounters, Reporter, RunEvent } from './events.ts';
-import { cut, formatDuration, lines, oneLine, shortened } from './format.ts';
+import { brokenAtCommas, cut, formatDuration, lines, oneLine, shortened } from './format.ts';
 import { findingLines } from './findings.ts';
 import { masked } from './json-lines.ts';
 import { progressText, retriesText, type Speed, SpeedMeter, waitingText } from './progress.ts';
 import { liveScreen, plainScreen, type Screen } from './screen.ts';
-import { outcomeLine, planLine, summaryLines } from './summary.ts';
+import { isLeft, outcomeLine, planLine, summaryLines } from './summary.ts';
 import { Tally } from './tally.ts';
 
 /** Time as the renderer sees it; replaced in tests. */
@@ -104,7 +104,8 @@ class ConsoleRenderer implements ConsoleReporter {
         this.#notice(event.level, event.message);
         break;
       case 'artifact-finished':
-        this.#line(outcomeLine(event.outcome), outcomeStyle[event.outcome.kind]);
+        // What a stop leaves is told at the end, all at once.
+        if (!isLeft(event.outcome)) this.#line(outcomeLine(event.outcome), outcomeStyle[event.outcome.kind]);
         break;
       case 'failed':
         this.#line(`failed     ${event.failure.artifact}: ${oneLine(event.failure.cause)}`, 'red');
@@ -132,7 +133,8 @@ class ConsoleRenderer implements ConsoleReporter {
     this.stop();
     const gone = [...this.#warnings].filter(([, at]) => this.#written - at > scrolledAway).map(([message]) => message);
     const summary = summaryLines(event, this.#tally, gone.map(oneLine), this.#clock.now() - this.#started);
-    for (const line of summary) this.#line(line, line.startsWith(`${event.job}: FAILED`) ? 'red' : undefined);
+    const bad = [`${event.job}: FAILED`, `${event.job}: STOPPED`];
+    for (const line of summary) this.#line(line, bad.some((each) => line.startsWith(each)) ? 'red' : undefined);
   }
 
   #line(text: string, style?: Style): void {
@@ -160,7 +162,9 @@ class ConsoleRenderer implements ConsoleReporter {
     const width = (this.#options.stream.columns ?? 80) - 1;
     const underWay = [...this.#tally.underWay];
     const now = underWay.length > 0 ? [`now: ${shortened(underWay, 4).join(', ')}`] : [];
-    const block = [this.#heading(), ...[...this.#present(speed), ...now].map((line) => `  ${line}`)];
+    const [first = '', ...others] = this.#present(speed);
+    const present = [...brokenAtCommas(first, width - 2), ...others, ...now];
+    const block = [this.#heading(), ...present.map((line) => `  ${line}`)];
     this.#screen.draw(block.map((line) => cut(printable(line), width)));
   }
 

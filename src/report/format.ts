@@ -56,6 +56,17 @@ export function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
 }
 
+/** Lines of at most `width` characters, broken behind commas; a part that is longer is cut. */
+export function brokenAtCommas(text: string, width: number): readonly string[] {
+  const all: string[] = [];
+  for (const part of text.split(/(?<=,) /)) {
+    const longer = `${all.at(-1) ?? ''} ${part}`.trimStart();
+    if (all.length > 0 && longer.length <= width) all[all.length - 1] = longer;
+    else all.push(part);
+  }
+  return all.map((line) => cut(line, width));
+}
+
 // C0 and C1 controls, and the marks that reorder or hide text: what a server sent must not steer a terminal.
 // eslint-disable-next-line no-control-regex -- these are the characters that are looked for
 const controls = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+/g;

@@ -122,10 +122,19 @@ export interface RetryCount {
   count: number;
 }
 
-export function countRetry(
-  counts: Map<string, RetryCount>,
-  { host, reason }: { readonly host: string; readonly reason: string },
-): void {
+type Retry = Extract<RunEvent, { type: 'retry' }>;
+
+/** Why something is repeated, without the host and the thing that the cause names: many things have one reason. */
+export function reasonOf({ host, what, reason }: Pick<Retry, 'host' | 'what' | 'reason'>): string {
+  const start = `${host}: `;
+  const end = ` (${what})`;
+  const bare = reason.startsWith(start) ? reason.slice(start.length) : reason;
+  return bare.endsWith(end) ? bare.slice(0, -end.length) : bare;
+}
+
+export function countRetry(counts: Map<string, RetryCount>, event: Pick<Retry, 'host' | 'what' | 'reason'>): void {
+  const { host } = event;
+  const reason = reasonOf(event);
   const key = `${host} ${reason}`;
   const known = counts.get(key);
   if (known === undefined) counts.set(key, { host, reason, count: 1 });

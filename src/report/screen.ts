@@ -19,7 +19,6 @@ export function plainScreen(stream: Writable): Screen {
 interface Block {
   (text: string): void;
   clear(): void;
-  persist(text: string): void;
 }
 
 /**
@@ -34,7 +33,9 @@ export function liveScreen(stream: Writable): Screen {
   const flush = (): void => {
     const ready = waiting;
     waiting = [];
-    for (const text of ready) (block?.persist ?? write)(text);
+    if (ready.length > 0) block?.clear();
+    // As they are: where a line is broken, a name in it can no longer be copied from the terminal as one.
+    for (const text of ready) write(text);
   };
   void import('log-update').then(
     ({ createLogUpdate }) => {

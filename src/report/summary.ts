@@ -45,6 +45,10 @@ export function summaryLines(
 
 function headline(event: Extract<RunEvent, { type: 'run-finished' }>, tally: Tally, seconds: number): string {
   const time = formatDuration(seconds);
+  if (!event.ok && event.failures.length > 0 && event.failures.every(isStop)) {
+    const left = [...tally.outcomes.values()].filter(isLeft).length;
+    return `${event.job}: STOPPED after ${time}${left === 0 ? '' : ` with ${counted(left, 'artifact')} left`}`;
+  }
   if (!event.ok) return `${event.job}: FAILED with ${counted(event.failures.length, 'failure')} after ${time}`;
   const done = tally.outcomes.size;
   if (done > 0 && tally.ofKind('unchanged').length === done) {
@@ -54,13 +58,28 @@ function headline(event: Extract<RunEvent, { type: 'run-finished' }>, tally: Tal
 }
 
 function counts(tally: Tally): readonly string[] {
-  return (['copied', 'unchanged', 'failed'] as const).flatMap((kind) => {
-    const artifacts = tally.ofKind(kind);
-    if (artifacts.length === 0) return [];
-    const line = `  ${kind.padEnd(9)}  ${counted(artifacts.length, 'artifact')}`;
-    // What changed is worth its names; what failed is told below.
-    return kind === 'copied' ? [line, ...shortened(artifacts, 10).map((name) => `             ${name}`)] : [line];
-  });
+  const line = (kind: string, count: number): readonly string[] =>
+    count === 0 ? [] : [`  ${kind.padEnd(9)}  ${counted(count, 'artifact')}`];
+  const copied = tally.ofKind('copied');
+  const left = [...tally.outcomes.values()].filter(isLeft).length;
+  // What changed is worth its names; what failed is told below.
+  return [
+    ...line('copied', copied.length),
+    ...shortened(copied, 10).map((name) => `             ${name}`),
+    ...line('unchanged', tally.ofKind('unchanged').length),
+    ...line('failed', tally.ofKind('failed').length - left),
+    ...line('left', left),
+  ];
+}
+
+/** A failure that is none: the run was told to stop before. */
+function isStop({ code }: Failure): boolean {
+  return code === 'cancelled' || code === 'deadline';
+}
+
+/** An artifact that the run did not get to, or not to its end, because it was told to stop. */
+export function isLeft(outcome: Outcome): boolean {
+  return outcome.kind === 'failed' && outcome.failures.length > 0 && outcome.failures.every(isStop);
 }
 
 function totalsLines(totals: Totals): readonly string[] {
@@ -90,15 +109,37 @@ function section(title: string, items: readonly string[]): readonly string[] {
   return items.length === 0 ? [] : ['', `${title}:`, ...items.map((item) => `  ${item}`)];
 }
 
-/** Every failure in full: where, which, why, and what to do. */
+/** Every failure in full: where, which, why, and what to do; what is the same for several artifacts once. */
 function failureLines(failures: readonly Failure[]): readonly string[] {
   if (failures.length === 0) return [];
-  return ['', 'failures:', ...failures.flatMap((failure, index) => failureBlock(failure, index + 1))];
+  const alike = new Map<string, Failure[]>();
+  for (const failure of failures) {
+    const key = JSON.stringify([failure.code, failure.cause, failure.remedy]);
+    const known = alike.get(key);
+    if (known === undefined) alike.set(key, [failure]);
+    else known.push(failure);
+  }
+  const blocks = [...alike.values()].flatMap((each, index) => failureBlock(each, index + 1));
+  return ['', failures.every(isStop) ? 'left:' : 'failures:', ...blocks];
 }
 
-function failureBlock(failure: Failure, number: number): readonly string[] {
+function failureBlock(failures: readonly Failure[], number: number): readonly string[] {
   const mark = `${String(number).padStart(3)}. `;
   const indent = ' '.repeat(mark.length);
+  const [failure, ...more] = failures;
+  if (failure === undefined) return [];
+  const remedy =
+    failure.remedy === undefined
+      ? []
+      : lines(failure.remedy).map((line, index) => `${indent}${index === 0 ? 'what to do: ' : '  '}${line}`);
+  if (more.length > 0) {
+    return [
+      `${mark}${counted(failures.length, 'artifact')} (${failure.code})`,
+      ...lines(failure.cause).map((line) => `${indent}${line}`),
+      ...remedy,
+      ...failures.map(({ artifact }) => `${indent}  ${artifact}`),
+    ];
+  }
   const where = failure.host === undefined ? failure.side : `${failure.side} ${failure.host}`;
   // What the heading says already is not said again.
   const detail = (label: string, text: string | undefined): readonly string[] =>
@@ -108,8 +149,6 @@ function failureBlock(failure: Failure, number: number): readonly string[] {
     ...lines(failure.cause).map((line) => `${indent}${line}`),
     ...detail('reference', failure.reference),
     ...detail('digest', failure.digest),
-    ...(failure.remedy === undefined
-      ? []
-      : lines(failure.remedy).map((line, index) => `${indent}${index === 0 ? 'what to do: ' : '  '}${line}`)),
+    ...remedy,
   ];
 }

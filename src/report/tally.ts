@@ -1,6 +1,6 @@
 import type { Outcome } from '../model/result.ts';
 import type { RunEvent } from './events.ts';
-import { countRetry, type RetryCount } from './record.ts';
+import { countRetry, reasonOf, type RetryCount } from './record.ts';
 
 /** What a renderer remembers of a run. */
 export class Tally {
@@ -25,7 +25,7 @@ export class Tally {
         break;
       case 'retry':
         countRetry(this.retries, event);
-        this.reasons.set(event.host, event.reason);
+        this.reasons.set(event.host, reasonOf(event));
         break;
       default:
     }
