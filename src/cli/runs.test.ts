@@ -113,7 +113,10 @@ describe('runs', () => {
     };
     [states, s3, folder] = await Promise.all([
       startJsonApiServer((operation, input) => {
-        const { executionArn = '' } = z.object({ executionArn: z.string().optional() }).parse(input);
+        const { executionArn = '', ...page } = Asked.parse(input);
+        const answer = answers[operation];
+        if (operation === 'ListExecutions' && answer !== undefined && 'output' in answer)
+          return { output: listPage(Listed.parse(answer.output).executions, page) };
         const other = operation === 'DescribeExecution' ? others[executionArn] : undefined;
         return other === undefined ? (answers[operation] ?? { error: 'InvalidAction' }) : { output: other };
       }),
@@ -172,7 +175,9 @@ describe('runs', () => {
   it('lists executions, and shows one with its shards and what failed', async () => {
     const all = await run('--state-machine', machine);
     expect(all.status, all.stdout).toBe(0);
-    expect(all.stdout).toMatch(/daily-1 {2}failed {2}from .* in 2 min 05 s/);
+    expect(all.stdout).toMatch(
+      /^daily-1 {2}failed {2}2026-09-21T14:13:20Z {2}2 min 05 s {2}ImagesFailed: 1 images failed in run daily-1$/m,
+    );
     const one = await run('--state-machine', machine, 'daily-1', '--watch');
     expect(one.status, one.stdout).toBe(0);
     expect(one.stdout).toContain('shards: 1 of 2 done, 1 failed, 0 running, 0 waiting');
@@ -184,17 +189,20 @@ describe('runs', () => {
   it('starts what failed again, without planning; not while the run goes on', async () => {
     const again = await run(execution, '--redrive');
     expect(again.status, again.stdout).toBe(0);
-    expect(again.stdout).toContain(`1 shard of daily-1 is done again by ${execution}-again`);
+    expect(again.stdout).toContain(`1 shard of daily-1 is done again by daily-1-again: ${execution}-again`);
     const started = states.requests.find(({ operation }) => operation === 'StartExecution')?.input;
     expect(started).toMatchObject({
       stateMachineArn: machine,
       input: JSON.stringify({ location, bucket, key: 'runs/daily-1/failed.json' }),
     });
+    // To be found in the list.
+    expect(z.object({ name: z.string() }).parse(started).name).toMatch(/^daily-1-redrive-\d{8}T\d{6}Z$/);
     await object('failed.json', []);
     expect((await run(execution, '--redrive')).status).toBe(2);
     answers['DescribeExecution'] = {
       output: { executionArn: execution, name: 'daily-1', status: 'RUNNING', startDate: 1_790_000_000, input: '{}' },
     };
+    answers['ListExecutions'] = { output: { executions: [{ ...listed('daily-1', 'RUNNING') }] } };
     const early = await run(execution, '--redrive');
     expect(early.status).toBe(2);
     expect(early.stdout).toContain('daily-1 is still running');
@@ -258,6 +266,64 @@ describe('runs', () => {
     expect(states.requests.filter(({ operation }) => operation === 'StartExecution')).toHaveLength(3);
   });
 
+  it('starts no redrive of a run that was skipped, and says what was at work', async () => {
+    const output = JSON.stringify({ state: 'Skipped', running: `${execution}-before` });
+    others[execution] = { ...described('daily-1', 'SUCCEEDED'), output };
+    const { status, stdout } = await run(execution, '--redrive');
+    expect(status).toBe(2);
+    expect(stdout).toContain('daily-1 was skipped');
+    expect(stdout).toContain('runs daily-1-before');
+  });
+
+  it('finds a later plan behind hundreds of runs, and what is at work behind those that were skipped meanwhile', async () => {
+    // A task's clock may be wrong: the folder's own time says nothing.
+    const planning = z.looseObject({}).parse(await (await fetch(`${s3.url}/${bucket}/runs/daily-1/planning.json`)).json());
+    await object('planning.json', { ...planning, plannedAt: '2030-01-01T00:00:00Z' });
+    const skipped = Array.from({ length: 150 }, (_, number) => listed(`skipped-${number}`, 'SUCCEEDED'));
+    const output = JSON.stringify({ state: 'Skipped', running: execution });
+    for (const { name } of skipped)
+      others[execution.replace('daily-1', name)] = { ...described(name, 'SUCCEEDED'), output };
+    const planner = (status: string): JsonAnswer => ({
+      output: {
+        executions: [
+          ...skipped,
+          listed('daily-2', status),
+          { ...listed('daily-1', 'FAILED'), startDate: 1_790_000_000 },
+        ],
+      },
+    });
+    await s3Put(s3.url, 'runs/daily-2/shards.json', []);
+    others[execution.replace('daily-1', 'daily-2')] = {
+      ...described('daily-2', 'SUCCEEDED'),
+      output: JSON.stringify({ location: location.replace('daily-1', 'daily-2') }),
+    };
+    answers['ListExecutions'] = planner('SUCCEEDED');
+    expect((await run(execution, '--redrive')).stdout).toContain('daily-2 has planned anew');
+    answers['ListExecutions'] = planner('RUNNING');
+    expect((await run(execution, '--redrive')).stdout).toContain('daily-2 is at work');
+    expect(states.requests.some(({ operation }) => operation === 'StartExecution')).toBe(false);
+  });
+
+  it('lists what was skipped, what is a redrive, and what each has copied', async () => {
+    const names = ['daily-4', 'daily-3', 'daily-2'];
+    answers['ListExecutions'] = { output: { executions: names.map((name) => listed(name, 'SUCCEEDED')) } };
+    const more = [
+      { output: JSON.stringify({ state: 'Skipped', running: execution }) },
+      { input: JSON.stringify({ location }), output: JSON.stringify({ copied: 2, unchanged: 5, failed: 0, location }) },
+      { output: JSON.stringify({ copied: 0, unchanged: 7, failed: 0 }) },
+    ];
+    for (const [at, name] of names.entries())
+      others[execution.replace('daily-1', name)] = { ...described(name, 'SUCCEEDED'), ...more[at] };
+    const { stdout } = await run('--state-machine', machine);
+    const lines = stdout.split('\n');
+    const started = '2027-01-15T08:00:00Z  10 s';
+    expect(lines.slice(0, 3)).toEqual([
+      `daily-4  skipped    ${started}  daily-1 was at work`,
+      `daily-3  succeeded  ${started}  redrive of daily-1; 2 copied, 5 unchanged, 0 failed`,
+      `daily-2  succeeded  ${started}  0 copied, 7 unchanged, 0 failed`,
+    ]);
+  });
+
   it('says what is missing, and what there is not', async () => {
     expect((await run()).status).toBe(2);
     expect((await run('daily-1')).status).toBe(2);
@@ -269,6 +335,23 @@ describe('runs', () => {
     expect((await run('--shards', join(folder, 'nowhere'))).status).toBe(2);
   });
 });
+
+const Asked = z.object({
+  executionArn: z.string().optional(),
+  statusFilter: z.string().optional(),
+  maxResults: z.number().optional(),
+  nextToken: z.string().optional(),
+});
+const Listed = z.object({ executions: z.array(z.looseObject({ status: z.string() })) });
+
+/** https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html: 100 a page, unless told. */
+function listPage(all: z.infer<typeof Listed>['executions'], asked: z.infer<typeof Asked>) {
+  const { statusFilter, maxResults = 100, nextToken = '0' } = asked;
+  const found = all.filter(({ status }) => statusFilter === undefined || status === statusFilter);
+  const end = Number(nextToken) + maxResults;
+  const next = end < found.length ? { nextToken: String(end) } : {};
+  return { executions: found.slice(Number(nextToken), end), ...next };
+}
 
 /** Long after the plan of `daily-1`. */
 function listed(name: string, status: string) {

@@ -1,4 +1,4 @@
-import type { ExecutionListItem, MapRunItemCounts, SFN } from '@aws-sdk/client-sfn';
+import type { DescribeExecutionOutput, ExecutionListItem, MapRunItemCounts, SFN } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 
@@ -12,15 +12,22 @@ export interface Execution {
   readonly ended: string | undefined;
 }
 
-/** What more is known of one of them. */
-export interface ExecutionDetail extends Execution {
-  /** Folder of the run, once it was planned; that of another one where this is a redrive. */
-  readonly location: string | undefined;
+/** What its input and output say of one that has ended. */
+export interface ExecutionOutcome extends Execution {
   /** The execution whose turn it was: this one has ended without doing anything. */
   readonly skippedFor: string | undefined;
+  /** Folder of the run whose failed shards it does again. */
+  readonly redriveOf: string | undefined;
+  readonly counts: Readonly<z.infer<typeof Counts>> | undefined;
   /** Why it failed. */
   readonly error: string | undefined;
   readonly cause: string | undefined;
+}
+
+/** What more is known of one of them. */
+export interface ExecutionDetail extends ExecutionOutcome {
+  /** Folder of the run, once it was planned; that of another one where this is a redrive. */
+  readonly location: string | undefined;
   /** Shards by what became of them, once they are begun with. */
   readonly shards: ShardCounts | undefined;
 }
@@ -55,6 +62,45 @@ export async function listExecutions(
   return executions.map(executionOf);
 }
 
+/** An execution that is at work, or is about to be. */
+export async function executionAtWork(
+  client: Executions,
+  stateMachineArn: string,
+  signal: AbortSignal,
+): Promise<Execution | undefined> {
+  // While one runs for days, those that were skipped meanwhile may be many.
+  for (const statusFilter of ['RUNNING', 'PENDING_REDRIVE'] as const) {
+    const request = { stateMachineArn, statusFilter, maxResults: 1 };
+    const { executions = [] } = await client.listExecutions(request, { abortSignal: signal });
+    if (executions[0] !== undefined) return executionOf(executions[0]);
+  }
+  return undefined;
+}
+
+/** Whether it goes on: one that Step Functions is about to redrive does, too. */
+export function isAtWork({ status }: Execution): boolean {
+  return status === 'RUNNING' || status === 'PENDING_REDRIVE';
+}
+
+/** Executions that began after a moment, newest first. @param since in milliseconds since the epoch, by Step Functions' clock */
+export async function executionsSince(
+  client: Executions,
+  stateMachineArn: string,
+  since: number,
+  signal: AbortSignal,
+): Promise<readonly Execution[]> {
+  const found: Execution[] = [];
+  let nextToken: string | undefined;
+  do {
+    const page = await client.listExecutions({ stateMachineArn, nextToken }, { abortSignal: signal });
+    const later = (page.executions ?? []).map(executionOf).filter(({ started }) => Date.parse(started) > since);
+    found.push(...later);
+    // They come newest first: https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
+    nextToken = later.length < (page.executions ?? []).length ? undefined : page.nextToken;
+  } while (nextToken !== undefined);
+  return found;
+}
+
 function executionOf(item: ExecutionListItem): Execution {
   return {
     arn: item.executionArn ?? '',
@@ -85,6 +131,31 @@ export function machineOf(execution: string): string {
 
 const Located = z.looseObject({ location: z.string() });
 const Skipped = z.looseObject({ state: z.literal('Skipped'), running: z.string() });
+const Counts = z.looseObject({ copied: z.number(), unchanged: z.number(), failed: z.number() });
+
+/** @throws ReplicationError `usage` when there is no such execution */
+export async function executionOutcome(
+  client: Executions,
+  arn: string,
+  signal: AbortSignal,
+): Promise<ExecutionOutcome> {
+  return outcomeOf(arn, await describe(client, arn, signal));
+}
+
+function outcomeOf(arn: string, found: DescribeExecutionOutput): ExecutionOutcome {
+  return {
+    arn,
+    name: found.name ?? '',
+    status: found.status ?? '',
+    started: found.startDate?.toISOString() ?? '',
+    ended: found.stopDate?.toISOString(),
+    skippedFor: read(Skipped, found.output)?.running,
+    redriveOf: locationIn(found.input),
+    counts: read(Counts, found.output),
+    error: found.error,
+    cause: found.cause,
+  };
+}
 
 /** @throws ReplicationError `usage` when there is no such execution */
 export async function describeExecution(
@@ -93,21 +164,10 @@ export async function describeExecution(
   signal: AbortSignal,
 ): Promise<ExecutionDetail> {
   const found = await describe(client, arn, signal);
-  const skippedFor = read(Skipped, found.output)?.running;
-  const location =
-    locationIn(found.output) ?? locationIn(found.input) ?? (await locationInHistory(client, arn, signal));
-  return {
-    arn,
-    name: found.name ?? '',
-    status: found.status ?? '',
-    started: found.startDate?.toISOString() ?? '',
-    ended: found.stopDate?.toISOString(),
-    location,
-    skippedFor,
-    error: found.error,
-    cause: found.cause,
-    shards: await shardCounts(client, arn, signal),
-  };
+  const outcome = outcomeOf(arn, found);
+  if (outcome.skippedFor !== undefined) return { ...outcome, location: undefined, shards: undefined };
+  const location = locationIn(found.output) ?? outcome.redriveOf ?? (await locationInHistory(client, arn, signal));
+  return { ...outcome, location, shards: await shardCounts(client, arn, signal) };
 }
 
 async function describe(client: Executions, arn: string, signal: AbortSignal) {
@@ -169,15 +229,20 @@ function countsOf(counts: MapRunItemCounts): ShardCounts {
   return { total, pending, running, succeeded, failed: failed + timedOut + aborted };
 }
 
-/** Starts an execution that does the shards of a list again, without planning. @returns its ARN */
+/**
+ * Starts an execution that does the shards of a list again, without planning.
+ * @param name of the execution: at most 80 characters, and none that there was within 90 days
+ * @returns its ARN
+ */
 export async function startAgain(
   client: Executions,
   stateMachineArn: string,
+  name: string,
   input: { readonly location: string; readonly bucket: string; readonly key: string },
   signal: AbortSignal,
 ): Promise<string> {
   const { executionArn: arn = '' } = await client.startExecution(
-    { stateMachineArn, input: JSON.stringify(input) },
+    { stateMachineArn, name, input: JSON.stringify(input) },
     { abortSignal: signal },
   );
   return arn;

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
+import { unfinished } from '../../fleet/results.ts';
 import { type Planning, type ShardItem, ShardProgress, ShardResult } from '../../fleet/shard.ts';
+import type { Failure } from '../../model/result.ts';
 import { counted, formatBytes, shortened } from '../../report/format.ts';
 import { readPlanned } from './planned.ts';
 
@@ -61,25 +63,44 @@ function isOpen({ progress, result }: ShardState): boolean {
 /** Lines of shards and of failures that are shown. */
 const most = 100;
 
-export function stateLines({ location, planning, shards, open }: FolderState): readonly string[] {
+/** @param now for workers that have gone silent */
+export function stateLines(state: FolderState, now: Date): readonly string[] {
+  const { location, planning, shards, open } = state;
   const results = shards.flatMap(({ result }) => result ?? []);
-  const sum = (of: (result: ShardResult) => number): number => results.reduce((total, each) => total + of(each), 0);
   const failures = [...planning.failures, ...results.flatMap((each) => each.failures)];
-  const head = [
-    `${location}: ${counted(planning.images, 'image')} in ${counted(shards.length, 'shard')}, ${open} of them open`,
-    `${sum(({ counts }) => counts.copied)} copied (${formatBytes(sum(({ totals }) => totals?.bytesWritten ?? 0))}), ${sum(({ counts }) => counts.unchanged) + planning.unchanged} unchanged, ${sum(({ counts }) => counts.failed)} failed`,
-  ];
+  const { copied, bytes, unchanged, failed } = workOf(state);
   return [
-    ...head,
-    ...shortened(shards.map(shardLine), most),
+    `${location}: ${counted(planning.images, 'image')} in ${counted(shards.length, 'shard')}, ${open} of them open`,
+    `${copied} copied (${formatBytes(bytes)}), ${unchanged} unchanged, ${failed} failed`,
     ...shortened(
-      failures.map(({ artifact, cause }) => `failed ${artifact}: ${cause}`),
+      shards.map((shard) => shardLine(shard, now)),
       most,
     ),
+    ...shortened(failures.map(failureText), most),
   ];
 }
 
-function shardLine(shard: ShardState): string {
+function failureText({ artifact, cause, remedy }: Failure): string {
+  return `failed ${artifact}: ${cause}${remedy === undefined ? '' : `\nwhat to do: ${remedy}`}`;
+}
+
+/** By results, and by the notes of what has none yet. */
+function workOf({ planning, shards }: FolderState) {
+  let [copied, bytes, unchanged, failed] = [0, 0, planning.unchanged, planning.failures.length];
+  for (const { progress, result } of shards) {
+    const since = unfinished(progress, result);
+    copied += (result?.counts.copied ?? 0) + (since?.copied.length ?? 0);
+    bytes += (result?.totals?.bytesWritten ?? 0) + (since?.bytesWritten ?? 0);
+    unchanged += result?.counts.unchanged ?? 0;
+    failed += result?.counts.failed ?? 0;
+  }
+  return { copied, bytes, unchanged, failed };
+}
+
+/** A worker that says nothing for so long was killed, in all likelihood: it notes how far it is every 15 s. */
+const silentMs = 60_000;
+
+function shardLine(shard: ShardState, now: Date): string {
   const { item, progress, result } = shard;
   const name = `shard ${shardName(item.index).replace('.json', '')}`;
   const tried = (attempts: number): string => (attempts === 1 ? '' : `, attempt ${attempts}`);
@@ -91,5 +112,7 @@ function shardLine(shard: ShardState): string {
   }
   if (progress === undefined) return `${name}: waiting, ${counted(item.images, 'image')}, ${formatBytes(item.bytes)}`;
   const { done, images, bytesWritten, worker, log, attempt, updatedAt } = progress;
-  return `${name}: ${done} of ${images} images, ${formatBytes(bytesWritten)} at ${log ?? worker}${tried(attempt)}, last seen ${updatedAt}`;
+  const silent = now.getTime() - Date.parse(updatedAt);
+  const seen = silent < silentMs ? `seen ${updatedAt}` : `silent for ${Math.floor(silent / 60_000)} min`;
+  return `${name}: running, ${done} of ${images} images, ${formatBytes(bytesWritten)} written${tried(attempt)}, ${seen}, ${log === undefined ? `on ${worker}` : `log ${log}`}`;
 }
