@@ -6,6 +6,7 @@
 #   deploy/rootfs.sh DEST
 #   NODE_MODULES=node_modules deploy/rootfs.sh DEST   links installed packages instead of fetching them (tests)
 set -eu
+umask 022
 dest=$1
 cd "$(dirname "$0")/.."
 mkdir -p "$dest/scripts"
@@ -28,3 +29,6 @@ fi
 find "$dest/src" "$dest/scripts" "$dest/package.json" -exec touch -d '1980-01-01T00:00:00Z' {} +
 node "$dest/scripts/image-replication.js" --help >/dev/null
 ls "$dest"/node_modules/.cache/image-replication/*/src/cli/main.js >/dev/null
+
+# Whoever runs it is another user than the one whose checkout this comes from.
+chmod -R a+rX "$dest"

@@ -183,8 +183,12 @@ describe("the container image's root file system", () => {
   it("is built by the image's own steps, and runs where it cannot write", async () => {
     const image = join(folder, 'opt/image-replication');
     const NODE_MODULES = join(root, 'node_modules');
-    await run(join(root, 'deploy/rootfs.sh'), [image], { env: { ...process.env, NODE_MODULES } });
+    // As in a checkout of somebody whose files are for nobody else.
+    const command = 'umask 077 && exec sh "$0" "$1"';
+    await run('sh', ['-c', command, join(root, 'deploy/rootfs.sh'), image], { env: { ...process.env, NODE_MODULES } });
     const files = await readdir(image, { recursive: true });
+    const closed = await run('find', [image, '!', '-type', 'l', '!', '-perm', '-444']);
+    expect(closed.stdout).toBe('');
     expect(files.filter((file) => /\.test\.ts$|^src\/testing/.test(file) && !file.startsWith('node_modules/'))).toEqual(
       [],
     );
