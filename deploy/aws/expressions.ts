@@ -32,6 +32,7 @@ export const conditions = [
   'HasInput',
   'HasLock',
   'IsScheduled',
+  'IsRepeated',
   'HasEmail',
   'HasSecret',
   'HasCredentialKey',
@@ -92,6 +93,7 @@ export function declareConditions(stack: Stack): void {
     HasInput: and(not(registry), given('jobInput')),
     HasLock: and(also('JobIsEks'), given('jobInput')),
     IsScheduled: not(is('schedule', 'once')),
+    IsRepeated: and(also('IsScheduled'), not(Fn.conditionEquals(Fn.select(0, Fn.split('(', ref('schedule'))), 'at'))),
     HasEmail: given('alarmEmail'),
     HasSecret: and(also('JobIsEks'), given('helmRepoSecretName')),
     HasCredentialKey: and(or(also('ReadsSrcParameter'), also('ReadsDestParameter')), given('credentialKey')),
@@ -135,15 +137,28 @@ export const destination = {
   prefix: () => either('JobIsEks', Fn.sub('${eksProject}-'), ref('destPrefix')),
 };
 
-/** What follows the account in `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`; `-` in other references. */
+/** A text with something put in for each of these. */
+function replaced(text: string, all: Readonly<Record<string, string>>): string {
+  return Object.entries(all).reduce((before, [old, put]) => Fn.join(put, Fn.split(old, before)), text);
+}
+
+/**
+ * What follows the account in `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG`; `-` in other references. FIPS and dual-stack
+ * hosts are the same registry: https://docs.aws.amazon.com/general/latest/gr/ecr.html
+ */
 function afterEcr(): string {
-  return Fn.select(1, Fn.split('.dkr.ecr.', Fn.sub('${workerImage}.dkr.ecr.-')));
+  const hosts = { '.dkr.ecr-fips.': '.dkr.ecr.', '.dkr-ecr.': '.dkr.ecr.', '.dkr-ecr-fips.': '.dkr.ecr.' };
+  return Fn.select(1, Fn.split('.dkr.ecr.', replaced(Fn.sub('${workerImage}.dkr.ecr.-'), hosts)));
 }
 
 /** ARN of the repository that the workers' image lies in. Only where {@link Condition} `ImageInEcr` holds. */
 export function imageRepositoryArn(): string {
-  const host = Fn.join('.com/', Fn.split('.com.cn/', afterEcr()));
-  const path = Fn.select(1, Fn.split('.amazonaws.com/', host));
+  const suffixes = {
+    '.com.cn/': '.com/',
+    '.on.aws/': '.amazonaws.com/',
+    '.on.amazonwebservices.com/': '.amazonaws.com/',
+  };
+  const path = Fn.select(1, Fn.split('.amazonaws.com/', replaced(afterEcr(), suffixes)));
   return arn('ecr:${Region}:${Account}:repository/${Name}', {
     Region: Fn.select(0, Fn.split('.', afterEcr())),
     Account: Fn.select(0, Fn.split('.', ref('workerImage'))),

@@ -1,17 +1,16 @@
 import { CfnMapping, Fn, type Stack } from 'aws-cdk-lib';
-import type { CfnTaskDefinition } from 'aws-cdk-lib/aws-ecs';
 import type { CfnPolicy, CfnRole } from 'aws-cdk-lib/aws-iam';
 import type { CfnKey } from 'aws-cdk-lib/aws-kms';
 import type { CfnTopic } from 'aws-cdk-lib/aws-sns';
 import { CfnStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { finishCommand, planCommand } from './commands.ts';
-import { arn, either, ref } from './expressions.ts';
+import { arn, ref } from './expressions.ts';
 import { explain } from './explanations.ts';
 import { type Grant, policy, role } from './roles.ts';
 import { metricNamespace, runDefinitionString, runsFolder, type Substitution } from './state-machine.ts';
 import type { Storage } from './storage.ts';
 import { runsReason } from './task-grants.ts';
-import type { Tasks } from './tasks.ts';
+import { taskFamily, type TaskKind, type Tasks } from './tasks.ts';
 
 export interface MachineParts {
   readonly storage: Storage;
@@ -29,14 +28,14 @@ export function machine(
 ): { readonly made: CfnStateMachine; readonly ready: CfnPolicy } {
   const { storage, tasks, topic } = parts;
   const runs = role(stack, 'StateMachineRole', 'states.amazonaws.com', 'Takes a replication through its run');
-  const finish = either('JobIsEks', tasks.finish.ref, tasks.summary.ref);
   const values: Readonly<Record<Substitution, string>> = {
     Partition: Fn.ref('AWS::Partition'),
     ClusterArn: arn(cluster),
-    PlanTaskDefinition: tasks.plan.ref,
-    WorkerTaskDefinition: tasks.worker.ref,
-    SummaryTaskDefinition: tasks.summary.ref,
-    FinishTaskDefinition: finish,
+    // By family, so the latest: an update of the stack takes the ones before away, and a run that is at work goes on.
+    PlanTaskDefinition: Fn.sub(taskFamily('plan')),
+    WorkerTaskDefinition: Fn.sub(taskFamily('worker')),
+    SummaryTaskDefinition: Fn.sub(taskFamily('summary')),
+    FinishTaskDefinition: Fn.sub(taskFamily('finish')),
     SubnetA: ref('ecsSubnetA'),
     SubnetB: ref('ecsSubnetB'),
     SecurityGroup: tasks.securityGroup.attrGroupId,
@@ -54,6 +53,7 @@ export function machine(
     roleArn: runs.attrArn,
     definitionString: Fn.sub(runDefinitionString(), values),
   });
+  for (const each of [tasks.plan, tasks.worker, tasks.summary]) made.addResourceDependency(each);
   explain(
     made,
     'AwsSolutions-SF1',
@@ -75,14 +75,14 @@ function repetitions(stack: Stack): string {
 
 function machinePolicy(stack: Stack, { storage, tasks, topic, key }: MachineParts, runs: CfnRole): CfnPolicy {
   const executions = 'states:${AWS::Region}:${AWS::AccountId}:execution:${StateMachine.Name}';
-  policy(stack, 'StateMachineFinishPolicy', [runs], starting([tasks.finish], [tasks.roles.finish]), 'JobIsEks');
+  policy(stack, 'StateMachineFinishPolicy', [runs], starting(['finish'], [tasks.roles.finish]), 'JobIsEks');
   return policy(
     stack,
     'StateMachinePolicy',
     [runs],
     [
       ...starting(
-        [tasks.plan, tasks.worker, tasks.summary],
+        ['plan', 'worker', 'summary'],
         [tasks.roles.plan, tasks.roles.worker, tasks.roles.summary, tasks.execution],
       ),
       // Children of the Distributed Map are executions that the machine starts of itself.
@@ -93,6 +93,13 @@ function machinePolicy(stack: Stack, { storage, tasks, topic, key }: MachinePart
         Action: ['states:DescribeExecution', 'states:StopExecution'],
         Resource: [arn(`${executions}:*`), arn(`${executions}/*`)],
         wildcard: 'executions of this machine, and children of its maps, which get their names when they start',
+      },
+      {
+        Sid: 'Redrive',
+        // Of an execution that broke off while its map was at work: https://docs.aws.amazon.com/step-functions/latest/dg/redrive-map-run.html
+        Action: ['states:RedriveExecution'],
+        Resource: arn(`${executions}/*`),
+        wildcard: "children of this machine's maps, which get their names when they start",
       },
       {
         Sid: 'ShardList',
@@ -125,12 +132,16 @@ function machinePolicy(stack: Stack, { storage, tasks, topic, key }: MachinePart
 }
 
 /** Starting tasks in the one cluster, under their roles. */
-function starting(definitions: readonly CfnTaskDefinition[], roles: readonly CfnRole[]): readonly Grant[] {
+function starting(kinds: readonly TaskKind[], roles: readonly CfnRole[]): readonly Grant[] {
   return [
     {
       Sid: 'Tasks',
       Action: ['ecs:RunTask'],
-      Resource: definitions.map((each) => each.ref),
+      // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html: all revisions, or one.
+      Resource: kinds.map((kind) =>
+        arn(`ecs:\${AWS::Region}:\${AWS::AccountId}:task-definition/${taskFamily(kind)}:*`),
+      ),
+      wildcard: 'revisions of the one family; a run that is at work goes on with the latest',
       Condition: { ArnEquals: { 'ecs:cluster': arn(cluster) } },
     },
     {

@@ -6,8 +6,9 @@ import type { CfnStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { arn, number, ref } from './expressions.ts';
 import { metricNamespace } from './state-machine.ts';
 
-/** What log groups of the stack are called, and what their names begin with. */
+/** Where tasks log, and what removes the stack. */
 export const logGroupName = '/image-replication/${AWS::StackName}';
+export const removalLogGroupName = `${logGroupName}/removal`;
 
 /**
  * The key of topic and logs. A key of the stack's own, since the one that AWS manages for SNS does not let CloudWatch in,
@@ -37,15 +38,16 @@ export function encryptionKey(stack: Stack): CfnKey {
           { Service: Fn.sub('logs.${AWS::Region}.${AWS::URLSuffix}') },
           ['kms:Decrypt', 'kms:DescribeKey', 'kms:Encrypt', 'kms:GenerateDataKey*', 'kms:ReEncrypt*'],
           {
-            ArnLike: {
-              'kms:EncryptionContext:aws:logs:arn': arn(
-                `logs:\${AWS::Region}:\${AWS::AccountId}:log-group:${logGroupName}*`,
+            ArnEquals: {
+              'kms:EncryptionContext:aws:logs:arn': [logGroupName, removalLogGroupName].map((name) =>
+                arn(`logs:\${AWS::Region}:\${AWS::AccountId}:log-group:${name}`),
               ),
             },
           },
         ),
-        // The topic's policy says whose alarms may come.
-        allow('Alarms', { Service: 'cloudwatch.amazonaws.com' }, ['kms:Decrypt', 'kms:GenerateDataKey*']),
+        allow('Alarms', { Service: 'cloudwatch.amazonaws.com' }, ['kms:Decrypt', 'kms:GenerateDataKey*'], {
+          StringEquals: { 'aws:SourceAccount': Fn.ref('AWS::AccountId') },
+        }),
       ],
     },
   });
@@ -110,5 +112,5 @@ export function missingSuccessAlarm(stack: Stack, topic: CfnTopic, machine: CfnS
     alarmActions: [topic.ref],
     okActions: [topic.ref],
   });
-  alarm.addOverride('Condition', 'IsScheduled');
+  alarm.addOverride('Condition', 'IsRepeated');
 }

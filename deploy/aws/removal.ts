@@ -8,7 +8,7 @@ import { CfnLogGroup } from 'aws-cdk-lib/aws-logs';
 import type { CfnBucket } from 'aws-cdk-lib/aws-s3';
 import type { CfnStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { arn } from './expressions.ts';
-import { logGroupName } from './notices.ts';
+import { removalLogGroupName } from './notices.ts';
 import { policy, role } from './roles.ts';
 
 export interface Removed {
@@ -59,7 +59,7 @@ export function removal(stack: Stack, key: CfnKey, { machine, bucket, ready }: R
 
 function removalRole(stack: Stack, key: CfnKey): CfnPolicy {
   const logs = new CfnLogGroup(stack, 'RemovalLogs', {
-    logGroupName: Fn.sub(`${logGroupName}/removal`),
+    logGroupName: Fn.sub(removalLogGroupName),
     kmsKeyId: key.attrArn,
     retentionInDays: 7,
   });

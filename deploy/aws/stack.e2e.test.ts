@@ -113,7 +113,7 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
       States: z.record(z.string(), z.looseObject({ Parameters: z.unknown().optional() })),
     });
     const { Plan, Settings } = States.parse(JSON.parse(definition ?? '')).States;
-    expect(JSON.stringify(Plan)).toContain('task-definition/replication-plan:1');
+    expect(JSON.stringify(Plan)).toContain('"TaskDefinition":"replication-plan"');
     expect(JSON.stringify(Settings)).toContain(`["ecr","--source-type","Amazon_ECR","--src-region","eu-west-1"`);
     const Bucket = /^s3:\/\/([^/]+)\//.exec(output('RunsLocation'))?.[1] ?? '';
     const { ServerSideEncryptionConfiguration } = await s3.getBucketEncryption({ Bucket });

@@ -272,6 +272,26 @@ describe("the state machine's definition", () => {
     expect([images?.finish, mirror?.finish]).toEqual([[], []]);
   });
 
+  it('runs the latest task definitions, so that a run that is at work outlives an update of the stack', () => {
+    const { States } = definition({ job: 'eks', eksProject: 'demo' });
+    const Task = z.looseObject({ Parameters: z.looseObject({ TaskDefinition: z.string() }) });
+    const worker = z.looseObject({ ItemProcessor: z.looseObject({ States: z.looseObject({ Worker: z.unknown() }) }) });
+    const written = {
+      PlanTask: States['Plan'],
+      WorkerTask: worker.parse(States['Copy']).ItemProcessor.States.Worker,
+      SummaryTask: States['Summary'],
+      FinishTask: States['Finish'],
+    };
+    const resolve = resolver(template, deployment());
+    for (const [id, state] of Object.entries(written)) {
+      const family = Task.parse(state).Parameters.TaskDefinition;
+      expect(family, id).toBe(resolve(template.Resources[id]?.Properties['Family']));
+      const resource = `arn:aws:ecs:eu-west-1:123456789012:task-definition/${family}:7`;
+      const need = { role: 'StateMachineRole', action: 'ecs:RunTask', resource };
+      expect(lacking([need], grantsWith({ job: 'eks', eksProject: 'demo' }))).toEqual([]);
+    }
+  });
+
   it('counts repetitions, not tries, and names services in its own partition', () => {
     const plan = definition({ tries: '3' }).States['Plan'];
     expect(
@@ -383,6 +403,19 @@ describe('what roles may do', () => {
     ],
     ['111111111111.dkr.ecr.cn-north-1.amazonaws.com.cn/a@sha256:00', 'aws-cn', 'cn-north-1:111111111111:repository/a'],
     ['111111111111.dkr.ecr.us-gov-west-1.amazonaws.com/a', 'aws-us-gov', 'us-gov-west-1:111111111111:repository/a'],
+    [
+      '111111111111.dkr.ecr-fips.us-gov-west-1.amazonaws.com/a/b:1',
+      'aws-us-gov',
+      'us-gov-west-1:111111111111:repository/a/b',
+    ],
+    ['111111111111.dkr-ecr.eu-west-1.on.aws/a/b:1', 'aws', 'eu-west-1:111111111111:repository/a/b'],
+    ['111111111111.dkr-ecr-fips.us-east-1.on.aws/a', 'aws', 'us-east-1:111111111111:repository/a'],
+    [
+      '111111111111.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn/a@sha256:00',
+      'aws-cn',
+      'cn-north-1:111111111111:repository/a',
+    ],
+    ['public.ecr.aws/team/image-replication:1.0', 'aws', undefined],
     ['ghcr.io/team/image-replication:1.0', 'aws', undefined],
   ])('fetches %s by the name of its repository', (workerImage, partition, repository) => {
     const statements = grantsWith({ workerImage }, partition)['ExecutionRole'] ?? [];
@@ -425,6 +458,11 @@ describe('what moto does not make', () => {
       Target: { Arn: machine, Input: '{}', RoleArn: 'arn:aws:iam::123456789012:role/replication-ScheduleRole' },
     });
     for (const id of ['Schedule', 'NoSuccessAlarm']) expect(resolved(id, { schedule: 'once' })).toBeUndefined();
+    // There is no next run to wait for.
+    const once = { schedule: 'at(2030-01-01T03:00:00)' };
+    expect([resolved('Schedule', once), resolved('NoSuccessAlarm', once)]).toEqual([expect.anything(), undefined]);
+    for (const schedule of ['rate(1 day)', 'cron(0 3 * * ? *)'])
+      expect(resolved('NoSuccessAlarm', { schedule })).toBeDefined();
     expect(grantsWith()['ScheduleRole']?.flatMap(({ actions, resources }) => [...actions, ...resources])).toEqual([
       'states:StartExecution',
       machine,
@@ -479,6 +517,47 @@ describe('what moto does not make', () => {
           ]) as unknown,
         },
       });
+  });
+
+  it.each([
+    ['aws', 'logs.eu-west-1.amazonaws.com'],
+    ['aws-cn', 'logs.cn-north-1.amazonaws.com.cn'],
+    ['aws-us-gov', 'logs.eu-west-1.amazonaws.com'],
+  ])('lets only logs and alarms of its own use the key, in %s', (partition, logs) => {
+    const resolve = resolver(template, deployment({}, partition));
+    const Key = z.object({
+      KeyPolicy: z.object({ Statement: z.array(z.looseObject({ Principal: z.record(z.string(), z.string()) })) }),
+    });
+    const { Statement } = Key.parse(resolve(template.Resources['Key']?.Properties)).KeyPolicy;
+    const services = Statement.filter(({ Principal }) => 'Service' in Principal);
+    const groups = Object.values(template.Resources).filter(({ Type }) => Type === 'AWS::Logs::LogGroup');
+    const place = `arn:${partition}:logs:${deployment({}, partition).region}:123456789012:log-group:`;
+    const names = groups.map(({ Properties }) => `${place}${String(resolve(Properties['LogGroupName']))}`);
+    expect(services).toMatchObject([
+      {
+        Principal: { Service: logs },
+        Condition: { ArnEquals: { 'kms:EncryptionContext:aws:logs:arn': expect.arrayContaining(names) as unknown } },
+      },
+      {
+        Principal: { Service: 'cloudwatch.amazonaws.com' },
+        Condition: { StringEquals: { 'aws:SourceAccount': '123456789012' } },
+      },
+    ]);
+    expect(groups).toHaveLength(2);
+    for (const { Properties } of groups) expect(Properties['KmsKeyId']).toEqual({ 'Fn::GetAtt': ['Key', 'Arn'] });
+  });
+
+  it('has roles that services assume for its own account only', () => {
+    const roles = Object.keys(template.Resources).filter((id) => template.Resources[id]?.Type === 'AWS::IAM::Role');
+    expect(roles.length).toBeGreaterThan(7);
+    for (const id of roles.filter((each) => each !== 'RemovalRole')) {
+      const { AssumeRolePolicyDocument } = z
+        .looseObject({ AssumeRolePolicyDocument: z.unknown() })
+        .parse(resolved(id, { job: 'eks' }));
+      expect(AssumeRolePolicyDocument, id).toMatchObject({
+        Statement: [{ Condition: { StringEquals: { 'aws:SourceAccount': '123456789012' } } }],
+      });
+    }
   });
 
   it('is removed by the code that is tested', async () => {

@@ -11,6 +11,11 @@ import { policy, role } from './roles.ts';
 import { containerName } from './state-machine-tasks.ts';
 import { taskPolicies, type TaskRoles } from './task-policies.ts';
 
+export type TaskKind = keyof TaskRoles;
+
+/** What the task definitions of a kind are called, for `Fn::Sub`; each revision of one has a number behind. */
+export const taskFamily = (kind: TaskKind): string => `\${AWS::StackName}-${kind}`;
+
 /** What Fargate runs. */
 export interface Tasks {
   readonly roles: TaskRoles;
@@ -97,7 +102,7 @@ const workFolder = '/db';
 function definition(
   stack: Stack,
   id: string,
-  stream: string,
+  stream: TaskKind,
   taskRole: CfnRole,
   execution: CfnRole,
   logs: CfnLogGroup,
@@ -112,7 +117,7 @@ function definition(
     SEEDFARMER_PARAMETER_HELM_REPO_SECRET_KEY: ref('helmRepoSecretKey'),
   };
   const made = new CfnTaskDefinition(stack, id, {
-    family: Fn.sub(`\${AWS::StackName}-${stream}`),
+    family: Fn.sub(taskFamily(stream)),
     requiresCompatibilities: ['FARGATE'],
     networkMode: 'awsvpc',
     cpu: ref('workerCpu'),

@@ -3,7 +3,7 @@ import type { Times } from '../../deploy/aws/state-machine-tasks.ts';
 import { accountId } from '../seedfarmer/account.ts';
 import { bucket, coordinationTable, region, topic } from './account.ts';
 
-const taskDefinition = (kind: string): string => `arn:aws:ecs:${region}:${accountId}:task-definition/${kind}:1`;
+const taskDefinition = (kind: string): string => `replication-${kind}`;
 
 const usual: Readonly<Record<Substitution, string>> = {
   Partition: 'aws',

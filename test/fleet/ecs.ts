@@ -50,7 +50,7 @@ export function ecsStandIn(start: (task: TaskRequest) => Refusal): Own {
     const { cluster, taskDefinition, overrides } = parsed.data;
     const [container] = overrides.containerOverrides;
     const refusal = start({
-      kind: /task-definition\/(\w+):/.exec(taskDefinition)?.[1] ?? 'unknown',
+      kind: /^replication-(\w+)$/.exec(taskDefinition)?.[1] ?? 'unknown',
       command: container?.command ?? [],
       environment: Object.fromEntries((container?.environment ?? []).map(({ name, value }) => [name, value])),
     });

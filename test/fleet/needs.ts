@@ -47,7 +47,13 @@ export function needsOf(request: AwsRequest, account: string): readonly Need[] {
       // moto asks for the task's description after RunTask. Step Functions does so for `.sync` only:
       // https://docs.aws.amazon.com/step-functions/latest/dg/connect-ecs.html (IAM policies for calling Amazon ECS).
       if (operationOf(request) === 'DescribeTasks') return [];
-      return [{ action: `ecs:${operationOf(request)}`, resource: field(request, 'taskDefinition') }];
+      // A family without a revision is its latest: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+      return [
+        {
+          action: `ecs:${operationOf(request)}`,
+          resource: arn(`task-definition/${field(request, 'taskDefinition')}:1`),
+        },
+      ];
     case 'sts': {
       const action = field(request, 'Action');
       // GetCallerIdentity needs no permission (it works even with an explicit deny).

@@ -47,5 +47,7 @@ export const notMet: readonly string[] = [
   // The topic is encrypted with a key of the stack's; moto encrypts nothing.
   'StateMachineRole: MailKey kms:Decrypt',
   'StateMachineRole: MailKey kms:GenerateDataKey',
+  // Step Functions' own redrive, which moto does not know.
+  'StateMachineRole: Redrive states:RedriveExecution',
   'StateMachineRole: Shards states:StartExecution',
 ];

@@ -27,7 +27,7 @@ export const destinationAccount = '444455556666';
 export const destinationHost = `${destinationAccount}.dkr.ecr.cn-northwest-1.amazonaws.com.cn`;
 export const sourceHost = `${accountId}.dkr.ecr.${region}.amazonaws.com`;
 
-const task = (kind: string): string => `arn:aws:ecs:${region}:${accountId}:task-definition/${kind}:1`;
+const task = (kind: string): string => `arn:aws:ecs:${region}:${accountId}:task-definition/replication-${kind}:1`;
 
 /** The stack as it is deployed here: from the ECR of its own account to another account's, by the keys of a parameter. */
 export const deployment: Deployment = {
