@@ -9,7 +9,8 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { htmlReport } from '../src/report/html/html-report.ts';
 import { reportData } from '../src/report/report-data-build.ts';
-import { hostileRun, largeRun } from '../src/report/report-test-support.ts';
+import { hostileRun } from '../src/report/test-support/hostile-run.ts';
+import { largeRun } from '../src/report/test-support/large-run.ts';
 import { describeWith, requireTool } from './tools.ts';
 
 /** A page, and everything that the browser said or asked for. */

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { markdownReport } from './markdown.ts';
 import { code, fenced } from './markdown-text.ts';
 import { reportData } from './report-data-build.ts';
-import { failure, image, isolation, largeRun, reference, runRecord } from './report-test-support.ts';
+import { largeRun } from './test-support/large-run.ts';
+import { failure, image, isolation, reference, runRecord } from './test-support/parts.ts';
 
 describe('the Markdown summary', () => {
   it('tells what needs attention first', () => {

@@ -6,7 +6,8 @@ import { htmlReport } from './html/html-report.ts';
 import { markdownReport } from './markdown.ts';
 import { jsonReport, ReportData } from './report-data.ts';
 import { reportData } from './report-data-build.ts';
-import { failure, image, isolation, largeRun, reference, runRecord } from './report-test-support.ts';
+import { largeRun } from './test-support/large-run.ts';
+import { failure, image, isolation, reference, runRecord } from './test-support/parts.ts';
 
 const chart: Plan['charts'][number] = {
   kind: 'chart',

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../model/digest.ts';
 import { type ReportInput, reportData } from '../report-data-build.ts';
-import { hostileRun, largeRun, runRecord } from '../report-test-support.ts';
+import { hostileRun } from '../test-support/hostile-run.ts';
+import { largeRun } from '../test-support/large-run.ts';
+import { runRecord } from '../test-support/parts.ts';
 import { htmlReport } from './html-report.ts';
 
 /** The page without its own style and script. */

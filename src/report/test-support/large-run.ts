@@ -1,9 +1,10 @@
-import { digestOf } from '../model/digest.ts';
-import type { ChartIsolation, IsolatedReference } from '../model/isolation.ts';
-import type { Plan, PlannedImage } from '../model/plan.ts';
-import type { Failure, Outcome } from '../model/result.ts';
-import type { ReportInput } from './report-data-build.ts';
-import type { RunRecord } from './record.ts';
+/** For tests only: a run of the size that a report has to hold. */
+import { digestOf } from '../../model/digest.ts';
+import type { ChartIsolation } from '../../model/isolation.ts';
+import type { Plan } from '../../model/plan.ts';
+import type { Outcome } from '../../model/result.ts';
+import type { ReportInput } from '../report-data-build.ts';
+import { failure, image, isolation, reference, registry, runRecord } from './parts.ts';
 
 const hosts = [
   'docker.io',
@@ -15,7 +16,6 @@ const hosts = [
 ];
 const teams = ['library', 'prometheus', 'kyverno', 'argoproj', 'bitnami', 'grafana', 'jetstack'];
 const nouns = ['operator', 'controller', 'sidecar', 'exporter', 'agent', 'webhook', 'reloader', 'proxy'];
-const registry = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/demo-';
 const chartNames = [
   'kyverno',
   'grafana',
@@ -26,89 +26,6 @@ const chartNames = [
   'aws-ebs-csi-driver',
   'fluent-bit',
 ];
-
-export const reference = (source: string, more: Partial<IsolatedReference> = {}): IsolatedReference => ({
-  reference: source,
-  kind: 'typed',
-  places: [
-    {
-      template: 'demo/templates/deployment.yaml',
-      line: 31,
-      object: 'Deployment/demo',
-      field: 'spec.template.spec.containers[0].image',
-    },
-  ],
-  profiles: ['default'],
-  outcome: 'repointed',
-  controlledBy: ['image.repository', 'image.tag'],
-  insideList: false,
-  target: `${registry}${source}`,
-  digest: digestOf(source),
-  pinned: false,
-  proof: 'proven',
-  ...more,
-});
-
-export const isolation = (key: string, more: Partial<ChartIsolation> = {}): ChartIsolation => ({
-  key,
-  name: key,
-  version: '1.2.3',
-  target: `${registry}charts/${key}:1.2.3`,
-  profiles: ['default'],
-  references: [],
-  conditional: [],
-  rejected: [],
-  derived: [],
-  warnings: [],
-  holds: true,
-  problems: [],
-  renders: 7,
-  seconds: 2.4,
-  ...more,
-});
-
-export const image = (source: string, more: Partial<PlannedImage> = {}): PlannedImage => ({
-  kind: 'image',
-  source,
-  platforms: 'all',
-  targets: [`${registry}${source}`],
-  origins: [{ file: 'versions/default.yaml', line: 12, path: 'charts.kyverno.images.admission' }],
-  ...more,
-});
-
-export const failure = (artifact: string, more: Partial<Failure> = {}): Failure => ({
-  artifact,
-  side: 'source',
-  reference: artifact,
-  digest: undefined,
-  host: 'quay.io',
-  code: 'not-found',
-  cause: `${artifact} is not there: quay.io answered 404 to HEAD\nmanifest unknown`,
-  remedy: 'check the tag in the data file',
-  ...more,
-});
-
-export const runRecord = (more: Partial<RunRecord> = {}): RunRecord => ({
-  version: 1,
-  job: 'eks',
-  target: `${registry}…`,
-  started: '2026-11-21T08:36:51.123Z',
-  finished: '2026-11-21T08:44:03.623Z',
-  ok: true,
-  phases: [
-    { phase: 'plan', started: '2026-11-21T08:36:51.200Z' },
-    { phase: 'copy', started: '2026-11-21T08:37:20.200Z' },
-    { phase: 'verify', started: '2026-11-21T08:43:10.200Z' },
-  ],
-  planned: { images: 1, charts: 1, targets: 2 },
-  outcomes: [],
-  failures: [],
-  notices: [],
-  retries: [],
-  totals: undefined,
-  files: [],
-  ...more,
-});
 
 /** A platform's worth of artifacts: images, eight charts, some of everything that can happen. Always the same. */
 export function largeRun(images = 300): ReportInput {
@@ -251,59 +168,4 @@ function chartOf(name: string, index: number, sources: readonly string[]): Chart
     warnings: ['the value networkPolicy is missing, which leaves out 2 objects'],
     problems: ['1 reference that values control is not at the target'],
   });
-}
-
-/** What a registry, a chart or a data file may call things. */
-const hostile: readonly string[] = [
-  `"><script>alert(1)</script>`,
-  `' onmouseover='alert(1)`,
-  '</code></td></table><img src=x onerror=alert(1)>',
-  '</style></script><script>alert(1)</script>',
-  '\u202egnp.exe\u2066',
-  '&lt;b&gt;\u0000\u001b[31m',
-];
-
-/** Everything that comes from outside is hostile. */
-export function hostileRun(): ReportInput & { readonly charts: readonly ChartIsolation[] } {
-  const charts = hostile.map((text) =>
-    isolation(text, {
-      name: text,
-      version: text,
-      target: text,
-      profiles: [text],
-      references: [
-        reference(text, {
-          proof: 'failed',
-          problem: text,
-          why: text,
-          controlledBy: [text],
-          target: text,
-          places: [1, 2].map((line) => ({ template: text, line, object: text, field: text })),
-        }),
-      ],
-      conditional: [{ references: [text], valuePath: text, switches: [text], copied: false }],
-      rejected: [{ text, place: { template: text, line: 1, object: text, field: text }, why: text }],
-      derived: [{ template: text, before: text, after: text }],
-      warnings: [text],
-      problems: [text],
-      holds: false,
-    }),
-  );
-  const record = runRecord({
-    ok: false,
-    job: hostile[0],
-    target: hostile[1],
-    outcomes: hostile.map((text) => ({ kind: 'failed', artifact: text, targets: [text], failures: [failure(text)] })),
-    failures: hostile.map((text) =>
-      failure(text, { cause: text, remedy: text, host: text, reference: `${text} `, digest: text }),
-    ),
-    notices: hostile.map((message) => ({ level: 'warning', message })),
-    phases: hostile.map((phase) => ({ phase, started: '2026-11-21T08:36:51.200Z' })),
-    retries: hostile.map((text) => ({ host: text, reason: text, count: 1 })),
-    files: hostile,
-  });
-  const images = hostile.map((text) =>
-    image(text, { targets: [text], origins: [{ path: text, file: text, line: 1 }] }),
-  );
-  return { record, plan: { version: 1 as const, job: 'eks', images, charts: [] }, charts };
 }
