@@ -1,5 +1,5 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { declareShards, shardedJobs } from './fleet/options.ts';
+import { type Command, Help, InvalidArgumentError, Option } from 'commander';
+import { declareShards, shardedJobs, shardsGroup } from './fleet/options.ts';
 import type { Environment, runJob } from './run.ts';
 
 /** Options that every command takes. */
@@ -44,6 +44,7 @@ export function commandLine(
     ended,
     job(name, description, example) {
       const command = program.command(name).description(description).addHelpText('after', `\nExample:\n  ${example}`);
+      command.helpGroup(groups.find(([, names]) => names.includes(name))?.[0] ?? '');
       return shardedJobs.includes(name) ? declareShards(common(command)) : common(command);
     },
     async start(name, options, work, insecureHosts = options.insecureHost ?? []) {
@@ -53,24 +54,50 @@ export function commandLine(
   };
 }
 
+/** Headings of the list of commands. */
+const groups: readonly (readonly [heading: string, commands: readonly string[]])[] = [
+  ['Jobs:', ['eks', 'images', 'chart', 'ecr', 'mirror']],
+  ['To look and to check:', ['status', 'verify']],
+  ['Beyond one machine:', ['worker', 'summary', 'runs', 'kubernetes-job']],
+  ['To take away, and steps of the module:', ['delete-repos', 'destroy', 'helm']],
+];
+
+const commonGroup = 'Options of every command:';
+
+/** What belongs to one command alone is read first. */
+export function ownOptionsFirst<T extends Command | Option>(
+  all: T[],
+  visible: T[],
+  groupOf: (item: T) => string,
+): Map<string, T[]> {
+  const rank = (heading: string): number => [shardsGroup, commonGroup].indexOf(heading);
+  return new Map([...new Help().groupItems(all, visible, groupOf)].sort(([a], [b]) => rank(a) - rank(b)));
+}
+
+/** Taken by every command, so that a script can pass them to any; shown where they change something. */
 function common(command: Command): Command {
-  return command
-    .option('--out <dir>', 'folder for the files that a run leaves', 'out')
-    .option('--report <dir>', 'folder for report.html, report.json and report.md (default: none)')
-    .option('--json', 'one JSON object per event on standard output, instead of text')
-    .option('--yes', 'do not ask before something is deleted (delete-repos, ecr --prune)')
-    .option('--insecure-host <host...>', 'hosts beside loopback that may be spoken to in plain HTTP')
-    .addOption(
-      new Option('--concurrency <n>', 'blobs moved at the same time (default: 24 over all, 16 a source)').argParser(
-        positive,
-      ),
-    )
-    .addOption(
-      new Option(
-        '--max-minutes <n>',
-        'stop in order after so many minutes, and say what is left (default: no limit; eks: MaxMinutes)',
-      ).argParser(aboveZero),
-    );
+  const name = command.name();
+  const movesBlobs = [...shardedJobs, 'chart', 'worker', 'verify'].includes(name);
+  const options = [
+    new Option('--out <dir>', 'folder for the files that a run leaves').default('out'),
+    new Option('--report <dir>', 'folder for report.html, report.json and report.md (default: none)'),
+    new Option('--json', 'one JSON object per event on standard output, instead of text'),
+    new Option('--yes', 'do not ask before something is deleted (delete-repos, ecr --prune)').hideHelp(
+      !['delete-repos', 'ecr'].includes(name),
+    ),
+    new Option('--insecure-host <host...>', 'hosts beside loopback that may be spoken to in plain HTTP').hideHelp(
+      !movesBlobs && name !== 'helm',
+    ),
+    new Option('--concurrency <n>', 'blobs moved at the same time (default: 24 over all, 16 a source)')
+      .argParser(positive)
+      .hideHelp(!movesBlobs),
+    new Option(
+      '--max-minutes <n>',
+      'stop in order after so many minutes, and say what is left (default: no limit; eks: MaxMinutes)',
+    ).argParser(aboveZero),
+  ];
+  for (const option of options) command.addOption(option.helpGroup(commonGroup));
+  return command;
 }
 
 /** `--project`, `--deployment` and `--module`, which Seed-Farmer gives as variables. */

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import metadata from '../../package.json' with { type: 'json' };
-import { commandLine, type ExitStatus } from './command-line.ts';
+import { commandLine, type ExitStatus, ownOptionsFirst } from './command-line.ts';
 import { declareChart } from './commands/chart.declare.ts';
 import { declareDeleteRepos } from './commands/delete-repos.declare.ts';
 import { declareDestroy } from './commands/destroy.declare.ts';
@@ -25,11 +25,11 @@ const declarations = [
   declareMirror,
   declareStatus,
   declareVerify,
+  declareFleet,
+  declareKubernetesJob,
   declareDeleteRepos,
   declareDestroy,
   declareHelm,
-  declareFleet,
-  declareKubernetesJob,
 ];
 
 /**
@@ -42,6 +42,8 @@ export async function main(argv: readonly string[], environment: Environment): P
     const { runAsTask } = await import('./fleet/task.ts');
     return runAsTask(environment, token, (asTask) => main(argv, asTask));
   }
+  // A reader that goes away (`… --help | head`) ends the output, not the program.
+  for (const stream of [environment.stdout, environment.stderr]) stream.on('error', () => undefined);
   let status: ExitStatus = 0;
   const program = new Command('image-replication')
     .description(
@@ -50,6 +52,14 @@ export async function main(argv: readonly string[], environment: Environment): P
     .version(metadata.version, '-V, --version', 'print the version')
     .showHelpAfterError('(add --help for the options)')
     .showSuggestionAfterError()
+    .configureHelp({ groupItems: ownOptionsFirst })
+    .addHelpCommand(
+      new Command('help')
+        .argument('[command]')
+        .description('display help for command')
+        .helpOption(false)
+        .helpGroup('To look and to check:'),
+    )
     .configureOutput({
       writeOut: (text) => environment.stdout.write(text),
       writeErr: (text) => environment.stderr.write(text),

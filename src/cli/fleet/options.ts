@@ -24,31 +24,35 @@ export const shardedJobs: readonly string[] = ['ecr', 'images', 'mirror', 'eks']
 /** How often a worker tries an image, where the job does not say. */
 export const defaultTries = 3;
 
+/** Heading of these options in a command's help. */
+export const shardsGroup = 'To spread it over several workers (docs/fleet.md):';
+
 /** Adds `--shards` and what belongs to it. `ecr` keeps a status anyway. */
 export function declareShards(command: Command): Command {
-  command
-    .option(
+  const options = [
+    new Option(
       '--shards <location>',
       'plan the run for several workers and copy nothing: a directory or s3://bucket/prefix/RUN takes plan and shards',
-    )
-    .addOption(
-      new Option(
-        '--shard-count <n>',
-        `into how many shards (default: as many as bytes and manifests are worth, at most ${mostShards})`,
-      ).argParser(shardCount),
-    )
-    .addOption(
-      new Option(
-        '--workers <n>',
-        'with --shards: how many workers run at the same time, which decides on the number of shards and on what one may write by itself (default: one a shard)',
-      ).argParser(shardCount),
-    )
-    .option('--budget <place>', 'with --shards: dynamodb:TABLE through which the workers share ECR’s limit on writes');
-  if (command.name() !== 'ecr')
-    command.option(
-      '--status-store <place>',
-      'with --shards: where the workers keep the status of each image, dynamodb:TABLE or, for one worker at a time, sqlite:FILE (default: nowhere)',
-    );
+    ),
+    new Option(
+      '--shard-count <n>',
+      `into how many shards (default: as many as bytes and manifests are worth, at most ${mostShards})`,
+    ).argParser(shardCount),
+    new Option(
+      '--workers <n>',
+      'how many workers run at the same time, which decides on the number of shards and on what one may write by itself (default: one a shard)',
+    ).argParser(shardCount),
+    new Option('--budget <place>', 'dynamodb:TABLE through which the workers share ECR’s limit on writes'),
+    ...(command.name() === 'ecr'
+      ? []
+      : [
+          new Option(
+            '--status-store <place>',
+            'where the workers keep the status of each image, dynamodb:TABLE or, for one worker at a time, sqlite:FILE (default: nowhere)',
+          ),
+        ]),
+  ];
+  for (const option of options) command.addOption(option.helpGroup(shardsGroup));
   return command;
 }
 
