@@ -291,6 +291,7 @@ describeWith(['helm3', 'helm4', 'kubernetes-validate'], 'the Helm chart with val
         serviceMonitor: { interval: '1m30s' },
         podLabels: { app: 'x' },
       },
+      { affinity: null, nodeSelector: null, tolerations: null, resources: null, temporarySize: null, env: null },
       { resources: {}, podSecurityContext: {}, securityContext: { runAsUser: 1000 }, global: { a: 1 } },
       {
         networkPolicy: { enabled: true, apiServerCidrs: ['10.0.0.0/8', '::/0'] },
@@ -326,6 +327,9 @@ describeWith(['helm3', 'helm4', 'kubernetes-validate'], 'the Helm chart with val
       [{ image: { repository: 'host/a:1.2' } }, 'repository'],
       [{ image: { tag: '1.2@sha256' } }, 'tag'],
       [{ extraVolumes: [{ name: 'tmp', emptyDir: {} }] }, 'extraVolumes'],
+      [{ extraVolumeMounts: [{ name: 'a', mountPath: '/tmp' }] }, 'mountPath'],
+      [{ persistence: null }, "missing property 'persistence'"],
+      [{ fleet: { ...fleet, volume: null } }, "missing property 'volume'"],
       [{ extraEnv: [{ name: 'A', value: 1 }] }, 'extraEnv'],
       [{ networkPolicy: { apiServerCidrs: ['10.0.0.1'] } }, 'apiServerCidrs'],
       [{ serviceMonitor: { interval: 'often' } }, 'interval'],

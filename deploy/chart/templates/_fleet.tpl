@@ -138,7 +138,7 @@ spec:
 {{- /* The volume of the status is for one node at a time: a worker goes where the run's pod is, which has planned on it. */ -}}
 {{- define "fleet.affinity" -}}
 {{- $ := .root -}}
-{{- $affinity := deepCopy $.Values.affinity -}}
+{{- $affinity := deepCopy (default dict $.Values.affinity) -}}
 {{- if and (eq .component "worker") (eq $.Values.fleet.status "sqlite") -}}
 {{- $pods := default dict $affinity.podAffinity -}}
 {{- $labels := set (include "mirror.selector" $ | fromYaml) "app.kubernetes.io/component" "run" -}}
