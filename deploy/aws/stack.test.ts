@@ -292,6 +292,35 @@ describe("the state machine's definition", () => {
     }
   });
 
+  it('lets a shard wait for a place as long as the one that has it may take', () => {
+    const Retry = z.array(z.looseObject({ ErrorEquals: z.array(z.string()), MaxAttempts: z.number() }));
+    const Worker = z.looseObject({ TimeoutSeconds: z.number(), Retry });
+    const Copy = z.looseObject({ ItemProcessor: z.looseObject({ States: z.looseObject({ Worker }) }) });
+    const { TimeoutSeconds, Retry: retries } = Copy.parse(definition({}).States['Copy']).ItemProcessor.States.Worker;
+    const waiting = retries.find(({ ErrorEquals }) => ErrorEquals.includes('ECS.ThrottlingException'));
+    // With jitter a wait is half of MaxDelaySeconds in the mean.
+    expect(waiting).toMatchObject({ MaxDelaySeconds: 600, JitterStrategy: 'FULL' });
+    expect((waiting?.MaxAttempts ?? 0) * 300).toBeGreaterThanOrEqual(TimeoutSeconds);
+  });
+
+  it('hands on the longest list of images within what RunTask takes', () => {
+    const named = {
+      srcCredential: `/${'a'.repeat(99)}`,
+      destCredential: `/${'a'.repeat(99)}`,
+      destPrefix: 'p'.repeat(100),
+    };
+    const srcImageList = 'a'.repeat(4096);
+    const pattern = new RegExp(z.string().parse(template.Parameters['srcImageList']?.['AllowedPattern']));
+    expect([pattern.test(srcImageList), pattern.test(`${srcImageList}a`)]).toEqual([true, false]);
+    const { plan } = commands({ ...named, srcList: 'SELECTED', srcImageList });
+    const location = `s3://${'b'.repeat(63)}/runs/${'n'.repeat(80)}`;
+    // https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskHeartbeat.html: the token
+    const environment = [{ name: 'TASK_TOKEN', value: 't'.repeat(2048) }];
+    const container = { name: 'image-replication', command: [...plan, '--shards', location], environment };
+    // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html: with JSON's own characters
+    expect(JSON.stringify({ containerOverrides: [container] }).length).toBeLessThan(8192);
+  });
+
   it('counts repetitions, not tries, and names services in its own partition', () => {
     const plan = definition({ tries: '3' }).States['Plan'];
     expect(

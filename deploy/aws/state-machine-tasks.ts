@@ -46,6 +46,12 @@ const notStarted = [
   'ECS.SdkClientException',
 ];
 
+/**
+ * How often a task is asked for while it finds no place, in the mean every five minutes. Workers wait for a day, as long as those
+ * may take that have the places: an account whose quota of vCPUs is below `maxConcurrency` comes through. Others start alone.
+ */
+export const startAttempts = { usual: 12, worker: 288 } as const;
+
 interface ContainerTask {
   readonly definition: string;
   /** Path or intrinsic function that gives the container's arguments. */
@@ -53,6 +59,7 @@ interface ContainerTask {
   /** Seconds; a heartbeat that stays away ends it much earlier. */
   readonly timeout: number;
   readonly times: Times;
+  readonly startAttempts?: number;
 }
 
 /**
@@ -61,7 +68,8 @@ interface ContainerTask {
  * counts and causes, and misses the heartbeat of a container that hangs.
  * https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token
  */
-export function containerTask({ definition, command, timeout, times }: ContainerTask): State {
+export function containerTask(task: ContainerTask): State {
+  const { definition, command, timeout, times } = task;
   return {
     Type: 'Task',
     Resource: 'arn:${Partition}:states:::ecs:runTask.waitForTaskToken',
@@ -95,7 +103,7 @@ export function containerTask({ definition, command, timeout, times }: Container
         IntervalSeconds: times.retry,
         BackoffRate: 2,
         MaxDelaySeconds: 600,
-        MaxAttempts: 12,
+        MaxAttempts: task.startAttempts ?? startAttempts.usual,
         // Shards that found no capacity together do not ask for it together again.
         JitterStrategy: 'FULL',
       },

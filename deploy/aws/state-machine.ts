@@ -4,6 +4,7 @@ import {
   containerTask,
   metric,
   serviceTask,
+  startAttempts,
   type States,
   type Times,
   usualTimes,
@@ -168,6 +169,7 @@ function copying(times: Times) {
             command: "States.Array('worker', '--shard', $.shard)",
             timeout: 24 * 3600,
             times,
+            startAttempts: startAttempts.worker,
           }),
           // Thousands of outputs together are more than the 256 KiB that the map may hand on; they are in S3.
           OutputPath: null,
