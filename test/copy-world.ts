@@ -46,6 +46,11 @@ export function fastClock(factor: number): PacerClock {
   };
 }
 
+/** For tests that count requests: a machine that stands still for a second must not make more of them. */
+export const patient = {
+  timeouts: { idleMs: 30_000, headersMs: 30_000, connectMs: 30_000, answerMs: 30_000 },
+} as const satisfies Partial<TransportOptions>;
+
 /** Everything that a test needs, taken away when the test has ended. */
 export async function testWorld(options: Partial<TransportOptions> = {}): Promise<TestWorld> {
   const folder = await mkdtemp(join(tmpdir(), 'test-world-'));

@@ -88,7 +88,7 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
     try {
       const start = await sender.retrying(need, () => sender.begin(need, need.repository));
       if (start === 'mounted') mount.verdict = 'granted';
-      else refuseMounts(mount);
+      else if (mount.verdict === 'unknown') refuseMounts(mount);
     } catch {
       // The blob is where it should be; whether mounts work, the next attempt tells.
     }

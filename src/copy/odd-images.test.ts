@@ -3,7 +3,7 @@ import { digestOf } from '../model/digest.ts';
 import { mediaTypes } from '../model/media-types.ts';
 import { artifactOf, buildImage, type ImageContent, indexOf, jsonBlob, manifestOf } from '../testing/image-builder.ts';
 import { baseLayer, foreignLayer, tarLayer, zeroLayer } from '../testing/image-layers.ts';
-import { copyOf, expectHeld, failuresOf, kindsOf, testWorld } from '../../test/copy-world.ts';
+import { copyOf, expectHeld, failuresOf, kindsOf, patient, testWorld } from '../../test/copy-world.ts';
 
 /** Graphs of unusual shape. Each manifest and each blob is written once, and the second run writes nothing. */
 const platform = (name: string): ImageContent =>
@@ -51,7 +51,7 @@ const shapes: [string, ImageContent][] = [
 
 describe('a copy', () => {
   it.each(shapes)('of %s is whole, and nothing is written twice', async (_name, image) => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const [source, target] = [await world.registry(), await world.registry()];
     await source.server.putImage('app', '1', image);
     for (const expected of ['copied', 'unchanged']) {
@@ -69,7 +69,7 @@ describe('a copy', () => {
   });
 
   it('of indexes that share children, side by side in one repository and in several, writes each once in each', async () => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const [source, target] = [await world.registry(), await world.registry()];
     const shared = platform('shared');
     const [one, two] = [indexOf([shared, single('one')]), indexOf([single('two'), shared, inner])];
@@ -104,7 +104,7 @@ describe('a copy', () => {
   });
 
   it('of a layer that is not for distribution leaves it with its vendor, in OCI’s words too', async () => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const [source, target] = [await world.registry(), await world.registry()];
     const layer = foreignLayer(Buffer.from('licensed'), ['https://vendor.example/layer'], 'oci');
     expect(layer.descriptor.mediaType).toContain('nondistributable');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { buildImage, type ImageContent } from '../testing/image-builder.ts';
 import { syntheticLayer } from '../testing/image-layers.ts';
-import { copyOf, failuresOf, testWorld } from '../../test/copy-world.ts';
+import { copyOf, failuresOf, patient, testWorld } from '../../test/copy-world.ts';
 import { partBytes, rangedBlobBytes } from './ranged-read.ts';
 import { type Asked, type Doing, type Front, frontOf } from '../../test/registry-front.ts';
 
@@ -18,7 +18,7 @@ const { digest } = layer.descriptor;
 const parts = Math.ceil(size / partBytes);
 
 async function copied(doing: (asked: Asked) => Doing | undefined): Promise<Front> {
-  const world = await testWorld({ timeouts: { idleMs: 5_000, headersMs: 5_000, answerMs: 5_000 } });
+  const world = await testWorld(patient);
   const behind = await world.registry();
   await behind.server.putImage('app', '1', image);
   const source = await frontOf(world, behind.server, doing);
@@ -57,7 +57,7 @@ describe('a blob in parts', () => {
   });
 
   it('whose parts are redirected to addresses that are good no more arrives in parts', async () => {
-    const world = await testWorld({ timeouts: { idleMs: 5_000, headersMs: 5_000, answerMs: 5_000 } });
+    const world = await testWorld(patient);
     const behind = await world.registry({ blobRedirect: true });
     await behind.server.putImage('app', '1', image);
     const late = new Set([1, 4, 7]);

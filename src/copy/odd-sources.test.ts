@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { CredentialSource } from '../model/credentials.ts';
-import { copyOf, expectHeld, failuresOf, kindsOf, largeImage, type Place, testWorld, type TestWorld } from '../../test/copy-world.ts'; // prettier-ignore
+import { copyOf, expectHeld, failuresOf, kindsOf, largeImage, type Place, patient, testWorld, type TestWorld } from '../../test/copy-world.ts'; // prettier-ignore
 import { type Asked, type Doing, type Front, frontOf } from '../../test/registry-front.ts';
 
 /** Sources that answer as the specification does not foresee, and are read all the same. Every byte at the target is checked. */
@@ -19,7 +19,7 @@ interface Scene {
 
 /** An image of two platforms with a layer that is streamed, behind such a source. */
 async function copied(doing: (asked: Asked) => Doing | undefined, server = {}, runs = 1): Promise<Scene> {
-  const world = await testWorld();
+  const world = await testWorld(patient);
   const behind = await world.registry(server);
   const source = await frontOf(world, behind.server, doing, { credentials });
   const target = await world.registry();
@@ -93,7 +93,7 @@ describe('a storage behind a source', () => {
     ['410', { kind: 'answer', status: 410 }],
   ];
   it.each(expired)('whose signed addresses have expired when they are used first (%s)', async (_name, refusal) => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const behind = await world.registry({ auth: { kind: 'bearer', ...login }, blobRedirect: true });
     const image = await largeImage('app');
     await behind.server.putImage('app', '1', image);

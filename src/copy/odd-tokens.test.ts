@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { CredentialSource } from '../model/credentials.ts';
-import { copyOf, expectHeld, failuresOf, largeImage, manyImages, testWorld, tinyImage } from '../../test/copy-world.ts';
+import {
+  copyOf,
+  expectHeld,
+  failuresOf,
+  largeImage,
+  manyImages,
+  patient,
+  testWorld,
+  tinyImage,
+} from '../../test/copy-world.ts';
 import { type Asked, type Doing, type Front, frontOf } from '../../test/registry-front.ts';
 
 /** Registries whose token servers, scopes and challenges are not the usual ones, and tokens that end while requests wait. */
@@ -35,7 +44,7 @@ const repositoryOf = ({ path }: Asked): string =>
 
 describe('a registry that asks', () => {
   it('for all actions at once is asked for them, once; streamed uploads arrive', async () => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const source = await world.registry();
     const behind = await world.registry({ mounting: false });
     const { doing, refused } = tokens((asked) => `repository:${repositoryOf(asked)}:*`);
@@ -49,7 +58,7 @@ describe('a registry that asks', () => {
   });
 
   it('for its repositories by other names gets tokens for these, side by side', async () => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const behind = await world.registry();
     const { doing, refused } = tokens((asked) => `repository:inner/${repositoryOf(asked)}:pull`);
     const source = await frontOf(world, behind.server, doing, { credentials });
@@ -67,7 +76,7 @@ describe('a token', () => {
     ['without saying why', {}],
     ['with another scheme first', { 'www-authenticate': 'Negotiate, NTLM TlRMTVNTUAAC==' }],
   ])('that is refused now and then though it is good (401 %s) is renewed', async (_name, headers) => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const [a, b] = [await world.registry({ auth: bearer }), await world.registry({ auth: bearer })];
     const uses = new Map<string, number>();
     const doing = ({ headers: { authorization = '' } }: Asked): Doing | undefined => {
@@ -86,7 +95,7 @@ describe('a token', () => {
   });
 
   it('that ends many times while manifests wait for a limit: all are written', async () => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const source = await world.registry();
     // A place every eighth of a second, tokens of one second, and 16 manifests that wait together: for two.
     const manifest = { rate: 0.4, burst: 1 };
@@ -101,7 +110,7 @@ describe('a token', () => {
   });
 
   it('that ends while its host wants to be left alone: what waited goes on with a new one', async () => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const short = { auth: { ...bearer, expiresIn: 0.6 } };
     const [source, target] = [
       await world.registry(short, { credentials }),

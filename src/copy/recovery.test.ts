@@ -6,7 +6,7 @@ import { buildImage, type ImageContent } from '../testing/image-builder.ts';
 import { syntheticLayer } from '../testing/image-layers.ts';
 import { rangedBlobBytes } from './ranged-read.ts';
 import type { FaultAction, FaultRule } from '../testing/faults.ts';
-import { copyOf, expectHeld, failuresOf, kindsOf, largeImage, manyImages, ownLayers, smallImage, testWorld, tinyImage } from '../../test/copy-world.ts'; // prettier-ignore
+import { copyOf, expectHeld, failuresOf, kindsOf, largeImage, manyImages, ownLayers, patient, smallImage, testWorld, tinyImage } from '../../test/copy-world.ts'; // prettier-ignore
 
 // What comes right by itself, after faults that other programs end with.
 
@@ -180,7 +180,7 @@ it.each<[string, 'source' | 'target', FaultRule]>([
 });
 
 it('100 tags on one digest: children are read once', async () => {
-  const world = await testWorld();
+  const world = await testWorld(patient);
   const [source, target] = [await world.registry(), await world.registry()];
   const tags = Array.from({ length: 100 }, (_, n) => `v${n}`);
   for (const tag of tags) await source.server.putImage('app', tag, smallImage('app'));
