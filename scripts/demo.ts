@@ -71,6 +71,10 @@ export async function demo(args: readonly string[]): Promise<number> {
       Reflect.deleteProperty(process.env, name);
     // Without a helm on PATH the program would fetch one from the internet.
     const render = helmOnPath() ? [] : ['--no-render'];
+    if (render.length > 0)
+      process.stdout.write(
+        'there is no helm on PATH: charts are not rendered, so nothing is found or proven in them\n',
+      );
     const publish = args.some((arg) => arg.startsWith('--target')) ? [] : ['--publish'];
     const argv = [
       process.execPath,

@@ -2,7 +2,7 @@ import { credentialForHost } from '../../aws/secret-source.ts';
 import { readSecret } from '../../aws/secrets.ts';
 import { ensureHelm, type Helm } from '../../charts/helm.ts';
 import { type CredentialSource, noCredentials } from '../../model/credentials.ts';
-import { ReplicationError } from '../../model/errors.ts';
+import { isReplicationError, ReplicationError } from '../../model/errors.ts';
 import { httpDownloads } from '../../registry/download.ts';
 import { openAws } from '../aws-session.ts';
 import { helmDistroSettings, type HelmDistro } from '../eks-settings.ts';
@@ -19,7 +19,7 @@ export async function runHelm(session: Session): Promise<JobResult> {
 /** The helm of this run: HelmDistroUrl, a suitable one on PATH, or the pinned release; fetched once per machine. */
 export async function findHelm(session: Session, distro: HelmDistro): Promise<Helm> {
   const { env } = session;
-  return ensureHelm({
+  const found = ensureHelm({
     url: distro.url,
     checksum: distro.checksum,
     searchPath: variable(env, 'PATH') ?? '',
@@ -29,6 +29,23 @@ export async function findHelm(session: Session, distro: HelmDistro): Promise<He
     arch: process.arch,
     signal: session.signal,
     notice: (message) => session.reporter.emit({ type: 'notice', level: 'warning', message }),
+  });
+  return found.catch((error: unknown) => {
+    throw distro.url === undefined ? withOtherWays(error) : error;
+  });
+}
+
+/** Nobody has asked for get.helm.sh: whoever cannot reach it wants to know what else there is. */
+export function withOtherWays(error: unknown): unknown {
+  if (!isReplicationError(error) || !['unreachable', 'unavailable', 'denied', 'not-found'].includes(error.code))
+    return error;
+  return new ReplicationError(error.code, `there is no suitable helm on PATH, and ${error.message}`, {
+    side: error.side,
+    reference: error.reference,
+    host: error.host,
+    status: error.status,
+    remedy: `put helm 3.8 or newer on PATH, or name an archive that can be reached with HelmDistroUrl (SEEDFARMER_PARAMETER_HELM_DISTRO_URL); else ${error.remedy ?? 'run again later'}`,
+    cause: error,
   });
 }
 
