@@ -8,7 +8,7 @@ import { type CertificateAuthority, createAuthority } from '../testing/certifica
 import type { TlsFiles } from '../testing/http-host.ts';
 import { type KubernetesServer, startKubernetesServer, type StoredJob } from '../testing/kubernetes-server.ts';
 import { type ClusterSettings, type JobObject, type JobsApi, openJobsApi } from './kubernetes-api.ts';
-import { progressOf, submitJob, waitForJob } from './kubernetes-job.ts';
+import { patiently, progressOf, submitJob, waitForJob } from './kubernetes-job.ts';
 import { type JobTemplate, readJobTemplate, type RunOfShards } from './kubernetes-template.ts';
 
 const name = 'images-workers';
@@ -312,6 +312,24 @@ describe('submitting the Job of a run', () => {
       message: expect.stringContaining(
         'answered 500 to create Job images-workers in namespace tools: etcd is gone',
       ) as unknown,
+    });
+  });
+
+  it('is repeated for as long as a whole upgrade of the API server takes, but not where an answer is final', async () => {
+    const patience = { reporter, signal: stop.signal, pauseMs: 1 };
+    server.faults.add({ action: 'POST', times: 20, fault: { kind: 'status', status: 503 } });
+    expect((await patiently(() => submit(), patience)).kind).toBe('started');
+    expect(
+      messages().filter((each) =>
+        each.endsWith('503 to create Job images-workers in namespace tools: no reason given; asking again'),
+      ),
+    ).toHaveLength(2);
+    expect(server.jobs.size).toBe(1);
+    server.verbs = new Set();
+    await expect(patiently(() => submit(), patience)).rejects.toMatchObject({ code: 'denied' });
+    server.faults.add({ action: 'POST', times: 20, fault: { kind: 'status', status: 503 } });
+    await expect(patiently(() => submit(), { ...patience, patienceMs: -1 })).rejects.toMatchObject({
+      code: 'unavailable',
     });
   });
 

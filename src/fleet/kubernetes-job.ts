@@ -24,11 +24,13 @@ export interface Watching {
   readonly patienceMs?: number;
 }
 
+/** The API cannot be had at the moment. */
+const away = ['unreachable', 'unavailable', 'throttled'] as const;
 /**
  * What passes where the API has answered before: it is being replaced, or its token, its authority or the Role is being
  * exchanged (`helm upgrade` of the release).
  */
-const passing = ['unreachable', 'unavailable', 'throttled', 'unauthorized', 'denied'] as const;
+const passing = [...away, 'unauthorized', 'denied'] as const;
 
 /** How often the name is waited for while an earlier Job goes away. */
 const goingAway = 60;
@@ -83,12 +85,40 @@ async function findJob(api: JobsApi, name: string, run: RunOfShards): Promise<Su
   return { kind: 'found', job, location: theirs.location };
 }
 
+/**
+ * Does something again while the API is away: between two looks at a Job that runs, what refuses us passes as well.
+ * @throws whatever it throws when that is final, or when patience has ended
+ */
+export async function patiently<T>(task: () => Promise<T>, watching: Watching, running = false): Promise<T> {
+  const { reporter, signal, pauseMs, patienceMs = 600_000 } = watching;
+  const began = Date.now();
+  for (;;) {
+    try {
+      return await task();
+    } catch (error) {
+      if (!isReplicationError(error, ...(running ? passing : away)) || (error.final && !running)) throw error;
+      if (Date.now() - began > patienceMs) throw error;
+      const message = `${error.message}; ${running ? 'the Job goes on, ' : ''}asking again`;
+      reporter.emit({ type: 'notice', level: 'warning', message });
+      await pause(pauseMs, signal);
+    }
+  }
+}
+
+async function pause(pauseMs: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(pauseMs, undefined, { signal });
+  } catch {
+    signal.throwIfAborted();
+  }
+}
+
 /** Waits until a Job has ended, and tells how far it is whenever that changes. @throws ReplicationError `cancelled`, … */
 export async function waitForJob(api: JobsApi, job: JobObject, watching: Watching): Promise<JobEnd> {
-  const { reporter, signal, pauseMs, patienceMs = 600_000 } = watching;
+  const { reporter, signal, pauseMs } = watching;
   const { name, uid } = job.metadata;
+  const look = (): Promise<JobObject | undefined> => patiently(() => api.get(name), watching, true);
   let told = '';
-  let answered = Date.now();
   for (let now: JobObject | undefined = job; ; now = await look()) {
     if (now?.metadata.uid !== uid) return { kind: 'gone' };
     const progress = progressOf(now);
@@ -96,29 +126,7 @@ export async function waitForJob(api: JobsApi, job: JobObject, watching: Watchin
     told = progress;
     const end = endOf(now);
     if (end !== undefined) return end;
-    await paused();
-  }
-
-  async function look(): Promise<JobObject | undefined> {
-    for (;;) {
-      try {
-        const seen = await api.get(name);
-        answered = Date.now();
-        return seen;
-      } catch (error) {
-        if (!isReplicationError(error, ...passing) || Date.now() - answered > patienceMs) throw error;
-        reporter.emit({ type: 'notice', level: 'warning', message: `${error.message}; the Job goes on, asking again` });
-        await paused();
-      }
-    }
-  }
-
-  async function paused(): Promise<void> {
-    try {
-      await sleep(pauseMs, undefined, { signal });
-    } catch {
-      signal.throwIfAborted();
-    }
+    await pause(pauseMs, signal);
   }
 }
 

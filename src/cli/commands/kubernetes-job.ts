@@ -1,5 +1,5 @@
 import { type JobObject, type JobsApi, openJobsApi, serviceAccountFolder } from '../../fleet/kubernetes-api.ts';
-import { progressOf, type Submission, submitJob, waitForJob } from '../../fleet/kubernetes-job.ts';
+import { patiently, progressOf, type Submission, submitJob, waitForJob } from '../../fleet/kubernetes-job.ts';
 import { type Owner, readJobTemplate } from '../../fleet/kubernetes-template.ts';
 import { readData } from '../../fleet/run-folder.ts';
 import { ShardList } from '../../fleet/shard.ts';
@@ -46,7 +46,8 @@ async function copied(session: Session, options: KubernetesJobOptions): Promise<
   const api = await openJobsApi({ ...cluster(session, options), signal, secret: (token) => session.mask.add(token) });
   try {
     const pauseMs = options.interval * 1000;
-    const submission = await submitJob(api, template, run, { signal, pauseMs });
+    const watching = { reporter: session.reporter, signal, pauseMs };
+    const submission = await patiently(() => submitJob(api, template, run, watching), watching);
     tellStart(session, api, name, submission, options);
     if (submission.kind === 'busy') return undefined;
     if (submission.kind !== 'nothing') await ended(session, api, submission.job, pauseMs);
