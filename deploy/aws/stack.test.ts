@@ -452,6 +452,39 @@ describe('what roles may do', () => {
     expect(image).toEqual(repository === undefined ? [] : [`arn:${partition}:ecr:${repository}`]);
   });
 
+  it('lets the removal end runs and empty their bucket, and nothing else', () => {
+    const bucket = 'arn:aws:s3:::replication-runsbucket';
+    const states = 'arn:aws:states:eu-west-1:123456789012';
+    const needs = [
+      { action: 'states:ListExecutions', resource: `${states}:stateMachine:replication-StateMachine` },
+      { action: 'states:StopExecution', resource: `${states}:execution:replication-StateMachine:a-b` },
+      { action: 's3:ListBucketVersions', resource: bucket },
+      { action: 's3:DeleteObject', resource: `${bucket}/runs/a/plan.json` },
+      { action: 's3:DeleteObjectVersion', resource: `${bucket}/runs/a/plan.json` },
+    ].map((need) => ({ role: 'RemovalRole', ...need }));
+    const grants = grantsWith();
+    expect(lacking(needs, grants)).toEqual([]);
+    // What Lambda itself does with the role.
+    expect(unused(needs, grants, ['RemovalRole'])).toEqual([
+      'RemovalRole: Logs logs:CreateLogStream',
+      'RemovalRole: Logs logs:PutLogEvents',
+    ]);
+    const other = `${states}:execution:replication-StateMachine2:a-b`;
+    expect(lacking([{ role: 'RemovalRole', action: 'states:StopExecution', resource: other }], grants)).toHaveLength(1);
+  });
+
+  it('stays within the size that IAM takes of the policies of a role', () => {
+    // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: inline policies of a role, without white space
+    const long = { ecsClusterName: 'c'.repeat(255), destPrefix: 'p'.repeat(200), srcRegion: 'ap-southeast-3' };
+    const keys = { srcCredential: `/${'a'.repeat(1010)}`, destCredential: `/${'b'.repeat(1010)}` };
+    const eks = { job: 'eks', eksProject: 'p'.repeat(31), jobInput: `s3://b/${'k'.repeat(1000)}` };
+    for (const parameters of [keys, { ...eks, helmRepoSecretName: 's'.repeat(512) }]) {
+      const place = { ...deployment({ ...long, ...parameters }, 'aws-us-gov'), stackName: 's'.repeat(128) };
+      for (const [id, statements] of Object.entries(roleGrants(template, place)))
+        expect(JSON.stringify(statements).length, id).toBeLessThan(10_240);
+    }
+  });
+
   it('leaves the rest of the EKS job to a role that is there for this job only', () => {
     expect(Object.keys(grantsWith())).not.toContain('FinishRole');
     const eks = { job: 'eks', eksProject: 'demo', jobInput: 's3://locks/demo.json', helmRepoSecretName: 'team/helm' };
