@@ -1,5 +1,5 @@
 import { type CostModel, rateOf } from './cost.ts';
-import type { ShardInput } from './work.ts';
+import { besideBlobs, type ShardInput } from './work.ts';
 
 /** What one worker gets. */
 export interface Shard {
@@ -57,5 +57,6 @@ function sumOf(members: readonly ShardInput[], all: Blobs, cost: CostModel): Omi
   }
   const manifests = members.reduce((sum, each) => sum + each.manifests, 0);
   const hosts = [...new Set(members.map(({ host }) => host))].sort();
-  return { bytes, blobs: digests.size, manifests, seconds: reading + manifests * cost.secondsPerManifest, hosts };
+  const beside = members.reduce((sum, each) => sum + besideBlobs(each, cost), 0);
+  return { bytes, blobs: digests.size, manifests, seconds: reading + beside, hosts };
 }

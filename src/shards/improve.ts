@@ -1,10 +1,13 @@
 import type { Placement } from './placement.ts';
+import { bestSwap } from './swap.ts';
 import type { ImageWork } from './work.ts';
 
 /** Times that all images are looked at: later looks find next to nothing. */
 const mostLooks = 4;
 /** Effort that evening out takes at most; plans of which images share a little of everything would take it for minutes. */
 const mostEffort = 20e6;
+/** Effort that looking for a swap takes at most. */
+const mostSwapEffort = 2e6;
 /** What is left of the way to an even spread when nobody goes on, as a share of a shard. */
 const evenEnough = 0.002;
 /** Of its seconds, what a move has to take off the longest shard. */
@@ -58,7 +61,7 @@ function betterPlace(placement: Placement, image: ImageWork, from: number, most:
   return best;
 }
 
-/** Takes single images off the shard with the most to do, while there is one that another shard ends sooner with. */
+/** Takes images off the shard with the most to do, or swaps them, while there is one that another shard ends sooner with. */
 export function shortenLongest(placement: Placement): void {
   const start = placement.effort;
   while (placement.effort - start < mostEffort) {
@@ -66,9 +69,19 @@ export function shortenLongest(placement: Placement): void {
     const longest = placement.seconds(from);
     if (longest <= placement.meanSeconds() * (1 + evenEnough)) return;
     const move = bestMove(placement, from);
-    if (move === undefined) return;
-    placement.move(move.image, move.to);
+    if (move !== undefined) placement.move(move.image, move.to);
+    else if (!swapped(placement, from)) return;
   }
+}
+
+function swapped(placement: Placement, from: number): boolean {
+  if (placement.images(from).size < 2) return false;
+  const swap = bestSwap(placement, from, mostSwapEffort);
+  if (swap === undefined) return false;
+  const to = placement.placeOf(swap.other);
+  placement.move(swap.other, from);
+  placement.move(swap.image, to);
+  return true;
 }
 
 interface Move {

@@ -125,6 +125,41 @@ describe('a split of any plan', () => {
   });
 });
 
+/** Every split of a few images into so many shards, none empty: the sum of makespan (in lower bounds) and bytes factor. */
+function leastPrice(inputs: readonly ShardInput[], count: number, bound: number, unique: number): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let code = 0; code < count ** (inputs.length - 1); code += 1) {
+    const shards: number[][] = Array.from({ length: count }, () => []);
+    for (const [at, { index }] of inputs.entries())
+      shards[at === 0 ? 0 : Math.floor(code / count ** (at - 1)) % count]?.push(index);
+    if (shards.some((members) => members.length === 0)) continue;
+    const described = describeShards(inputs, shards, usualCost);
+    const bytes = described.reduce((sum, each) => sum + each.bytes, 0);
+    least = Math.min(least, (described[0]?.seconds ?? 0) / bound + bytes / unique);
+  }
+  return least;
+}
+
+describe('a split of a few images, compared with every other', () => {
+  const chain = (own: readonly number[]): readonly ShardInput[] =>
+    own.map((bytes, at) => image(at, { [`link ${at}`]: 1e9, [`link ${at + 1}`]: 1e9, [`own ${at}`]: bytes }));
+
+  const plain = (gigabytes: readonly number[]): readonly ShardInput[] =>
+    gigabytes.map((size, at) => image(at, { [`own ${at}`]: size * 1e9 }));
+
+  it.each([
+    { what: 'of two sizes', inputs: plain([2, 2, 2, 2, 3, 3, 3]), count: 3 },
+    { what: 'that cannot be moved, only swapped', inputs: plain([5, 5, 4, 4, 3, 3, 3]), count: 3 },
+    { what: 'in a chain', inputs: chain([0, 0, 0, 0, 0, 0, 0, 0]), count: 3 },
+    { what: 'in a chain, of different sizes', inputs: chain([8e8, 1e6, 3e8, 5e7, 9e8, 2e7, 4e8]), count: 3 },
+    { what: 'in a chain, two of them large', inputs: chain([1e6, 2e9, 1e6, 1e6, 2e9, 1e6, 1e6]), count: 2 },
+  ])('$what: none is better by more than 3 %', ({ inputs, count }) => {
+    const found = partition(inputs, { count });
+    const ours = found.seconds / found.lowerBound + found.bytesFactor;
+    expect(ours).toBeLessThanOrEqual(leastPrice(inputs, count, found.lowerBound, found.bytes) * 1.03);
+  });
+});
+
 /** Artifacts dealt out in a fixed permutation: multiples of a prime that does not divide their number. */
 function dealt(inputs: readonly ShardInput[], count: number, step: number) {
   const shards: number[][] = Array.from({ length: Math.min(count, inputs.length) }, () => []);
@@ -205,6 +240,33 @@ describe('shards', () => {
     );
     expect(found.shards[0]).toMatchObject({ indexes: [0], bytes: 500e9 });
     expect(found.seconds).toBe(found.lowerBound);
+  });
+
+  it('of versions whose layers change little by little are runs of neighbours', () => {
+    // 40 layers, of which every version changes the next four: no group of images stands out.
+    const versions = Array.from({ length: 200 }, (_, version) =>
+      image(
+        version,
+        Object.fromEntries(
+          Array.from({ length: 40 }, (_, layer) => [
+            `${layer} since ${Math.floor((10 * (version + 10) - layer * 2.5) / 100)} ${Math.floor((version + (layer % 10)) / 10)}`,
+            1e7 * (1 + ((layer * 7) % 11)),
+          ]),
+        ),
+        20,
+      ),
+    );
+    const runs = Array.from({ length: 5 }, (_, run) => Array.from({ length: 40 }, (_, at) => 40 * run + at));
+    const cut = describeShards(versions, runs, usualCost);
+    const found = partition(versions, { count: 5 });
+    expect(found.seconds).toBeLessThanOrEqual((cut[0]?.seconds ?? 0) * 1.001);
+    expect(found.bytesFactor * found.bytes).toBeLessThanOrEqual(cut.reduce((sum, { bytes }) => sum + bytes, 0) * 1.01);
+  });
+
+  it('share images that take nothing but a question', () => {
+    const images = Array.from({ length: 60 }, (_, at) => ({ ...image(at, {}, 0), seconds: 0.05 }));
+    const found = partition([...images, image(60, { large: 1e7 })], { count: 4 });
+    expect(found.shards.map(({ indexes }) => indexes.length).sort()).toEqual([13, 16, 16, 16]);
   });
 
   it('have less of a source that is slow', () => {

@@ -6,6 +6,7 @@ import { describeShards, type Shard } from './describe.ts';
 import { fillEmpty, saveBytes, shortenLongest } from './improve.ts';
 import { placeClusters } from './place.ts';
 import type { Placement } from './placement.ts';
+import { likelyOrders, placeRuns } from './runs.ts';
 import { type ShardInput, type Work, workOf } from './work.ts';
 
 export interface ShardOptions {
@@ -66,14 +67,13 @@ function check(inputs: readonly ShardInput[], { count, workers = 1 }: ShardOptio
 
 /** What a shard may take longer than the lower bound at first, in lower bounds; and how much more at each further attempt. */
 const [firstSlack, moreSlack] = [0.005, 1.6];
-/** Slack up to which shards are to be as even as can be: beyond, they are long because that saves bytes. */
-const evenUpTo = 0.1;
-/** No attempt begins after this effort, some fifteen seconds. The largest real plan takes a twentieth. */
-const mostEffort = 400e6;
+/** No attempt begins after this effort, some five seconds. The largest real plan takes a quarter. */
+const mostEffort = 80e6;
 
 /** A plan is taken apart once, however many ways of splitting it are tried. */
 function splitter(work: Work): (count: number) => readonly (readonly number[])[] {
   const clusters = clustersOf(work);
+  const orders = likelyOrders(work, clusters);
   return (count) => {
     if (count === 0) return [];
     const bound = lowerBound(work, count);
@@ -84,18 +84,23 @@ function splitter(work: Work): (count: number) => readonly (readonly number[])[]
       const price = priceOf(placement, bound);
       if (price < least) [best, least] = [indexesOf(placement), price];
     };
-    // Longer shards save bytes. There is nothing to gain any more where their time alone costs as much as the best so far.
-    for (let slack = firstSlack; 2 + slack / moreSlack < least && effort < mostEffort; slack *= moreSlack) {
-      const most = bound * (1 + slack);
-      const placement = placeClusters(work, clusters, count, most);
+    const improved = (placement: Placement, most: number): void => {
       fillEmpty(placement);
       saveBytes(placement, most);
       consider(placement);
-      if (slack <= evenUpTo) {
-        shortenLongest(placement);
-        consider(placement);
-      }
+      // Longer shards save bytes, but none is to be longer than that takes.
+      shortenLongest(placement);
+      consider(placement);
       effort += placement.effort;
+    };
+    for (const order of orders) {
+      const placement = placeRuns(work, order, count);
+      improved(placement, placement.seconds(placement.heaviest()));
+    }
+    // There is nothing to gain any more where their time alone costs as much as the best so far.
+    for (let slack = firstSlack; 2 + slack / moreSlack < least && effort < mostEffort; slack *= moreSlack) {
+      const most = bound * (1 + slack);
+      improved(placeClusters(work, clusters, count, most), most);
     }
     return best;
   };

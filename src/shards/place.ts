@@ -1,7 +1,7 @@
 import { type Cluster, imagesOf } from './clusters.ts';
 import { Placement } from './placement.ts';
 import { PriorityQueue } from './queue.ts';
-import type { ImageWork, Shared, Work } from './work.ts';
+import type { Shared, Work } from './work.ts';
 
 /**
  * Longest processing time first (R. L. Graham, "Bounds on multiprocessing timing anomalies", 1969), over clusters: the largest is
@@ -17,16 +17,11 @@ export function placeClusters(work: Work, clusters: readonly Cluster[], count: n
   for (const cluster of clusters) queue.push(cluster);
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
     const images = next.seconds <= most || next.image !== undefined ? imagesOf(next) : undefined;
-    const shard = images && bestPlace(placement, next, sharedBy(images), most);
+    const shard = images && bestPlace(placement, next, placement.sharedBy(images), most);
     if (shard === undefined) for (const part of next.parts) queue.push(part);
     else for (const image of images ?? []) placement.put(image, shard);
   }
   return placement;
-}
-
-function sharedBy(images: readonly ImageWork[]): Iterable<Shared> {
-  const [first] = images;
-  return images.length === 1 && first !== undefined ? first.shared : new Set(images.flatMap(({ shared }) => shared));
 }
 
 /** `undefined`: nowhere, but its parts may fit. */

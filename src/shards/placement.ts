@@ -18,6 +18,9 @@ export class Placement {
   readonly #savedBytes: Float64Array;
   readonly #savedSeconds: Float64Array;
   #surveyed: number[] = [];
+  /** By group: the last question that it was an answer to. */
+  readonly #asked: Int32Array;
+  #question = 0;
 
   constructor(work: Work, count: number) {
     this.work = work;
@@ -27,6 +30,7 @@ export class Placement {
     this.#holders = work.shared.map(() => new Map<number, number>());
     this.#savedBytes = new Float64Array(count);
     this.#savedSeconds = new Float64Array(count);
+    this.#asked = new Int32Array(work.shared.length);
   }
 
   seconds(shard: number): number {
@@ -90,6 +94,29 @@ export class Placement {
       seconds += group.seconds;
     }
     return { bytes, seconds };
+  }
+
+  /** What images share with each other or with others, each once. */
+  sharedBy(images: readonly ImageWork[]): readonly Shared[] {
+    const [first] = images;
+    if (first !== undefined && images.length === 1) return first.shared;
+    this.#question += 1;
+    const groups: Shared[] = [];
+    for (const { shared } of images)
+      for (const group of shared) {
+        if (this.#asked[group.id] === this.#question) continue;
+        this.#asked[group.id] = this.#question;
+        groups.push(group);
+      }
+    return groups;
+  }
+
+  /** What a shard would have to do more with an image that is in none. */
+  addedSeconds(image: ImageWork, shard: number): number {
+    this.effort += 1 + image.shared.length;
+    let { seconds } = image.own;
+    for (const group of image.shared) if (this.#holders[group.id]?.has(shard) !== true) seconds += group.seconds;
+    return seconds;
   }
 
   /**

@@ -10,6 +10,8 @@ export interface ShardInput {
   readonly blobs: readonly { readonly digest: string; readonly size: number }[];
   /** Registry that it is read from. */
   readonly host: string;
+  /** What it takes beside manifests and blobs: asking for it, or a guess where nothing is known of it. */
+  readonly seconds?: number | undefined;
 }
 
 export interface Amount {
@@ -52,7 +54,7 @@ interface Blob {
 /** Blobs of a single image become a part of it, those of the same images become one: what is left is small. */
 export function workOf(inputs: readonly ShardInput[], cost: CostModel): Work {
   const sorted = [...inputs].sort((a, b) => a.index - b.index);
-  const own = sorted.map(({ manifests }) => ({ bytes: 0, seconds: manifests * cost.secondsPerManifest }));
+  const own = sorted.map((input) => ({ bytes: 0, seconds: besideBlobs(input, cost) }));
   const shared: Shared[] = [];
   const sharedOf: Shared[][] = sorted.map(() => []);
   for (const { images, ...amount } of sameImages(blobsOf(sorted, cost))) {
@@ -69,6 +71,11 @@ export function workOf(inputs: readonly ShardInput[], cost: CostModel): Work {
     return { index, own: mine, alone: sum([mine, ...groups]), shared: groups };
   });
   return { images, shared, total: sum([...own, ...shared]) };
+}
+
+/** Seconds of the cost model for everything but blobs. */
+export function besideBlobs({ manifests, seconds = 0 }: ShardInput, { secondsPerManifest }: CostModel): number {
+  return manifests * secondsPerManifest + seconds;
 }
 
 function blobsOf(sorted: readonly ShardInput[], cost: CostModel): Iterable<Blob> {

@@ -1,4 +1,5 @@
 import type { CopyRequest } from '../../copy/request.ts';
+import { usualCost } from '../../shards/cost.ts';
 import { mostShards, partition } from '../../shards/partition.ts';
 import type { ShardInput } from '../../shards/work.ts';
 import type { Looked } from './look.ts';
@@ -29,11 +30,13 @@ export function splitImages(
   { shardCount, workers }: Pick<ShardArguments, 'shardCount' | 'workers'>,
 ): Split {
   const groups = [...grouped(requests, together)];
+  const guess = usualSeconds(looked);
   const inputs = groups.map((members, index): ShardInput => ({
     index,
     manifests: members.reduce((sum, member) => sum + (looked[member]?.manifests ?? 0), 0),
     blobs: members.flatMap((member) => looked[member]?.blobs ?? []),
     host: requests[members[0] ?? 0]?.source.store.name ?? '',
+    seconds: members.reduce((sum, member) => sum + askSeconds + (mayBeThere(looked[member]) ? guess : 0), 0),
   }));
   const options = { workers: workers === undefined ? undefined : Math.min(workers, mostShards) };
   const found = partition(inputs, { count: shardCount ?? 'auto', ...options });
@@ -47,6 +50,27 @@ export function splitImages(
     manifests: found.manifests,
     bytesFactor: found.bytesFactor,
   };
+}
+
+/** Asking for an image, though there is nothing to be moved: else all that is unchanged would go to one worker. */
+const askSeconds = 0.05;
+/** A source that answers so for an image has said that there is nothing to be read. */
+const saidNo: ReadonlySet<string> = new Set(['not-found', 'denied', 'unauthorized']);
+
+/** Nothing is known of it: its source could not be asked, which may be otherwise when its worker does. */
+function mayBeThere(looked: Looked | undefined): boolean {
+  return looked?.failure !== undefined && !saidNo.has(looked.failure.code);
+}
+
+/** Of an image that moves, by the cost model; 0 where none is known. */
+function usualSeconds(looked: readonly Looked[]): number {
+  const { bytesPerSecond, secondsPerManifest } = usualCost;
+  const moving = looked.filter(({ manifests }) => manifests > 0);
+  const seconds = moving.map(
+    ({ manifests, blobs }) =>
+      manifests * secondsPerManifest + blobs.reduce((sum, { size }) => sum + size, 0) / bytesPerSecond,
+  );
+  return seconds.reduce((sum, each) => sum + each, 0) / Math.max(1, seconds.length);
 }
 
 function grouped(
