@@ -65,4 +65,24 @@ describeWith(['moto_server'], 'a worker whose disk', () => {
     expect(await containers.statuses('nothing')).toEqual([]);
     expect(await containers.result('nothing')).toBeUndefined();
   });
+
+  it('is the run folder’s, and full, ends before it has copied anything; with room it copies all', async ({ skip }) => {
+    const [planned, disk] = [await folder('planned'), await folder('volume')];
+    await containers.plan('volume', '--shards', planned);
+    const wrapper = smallDisk(disk, 'size=256k', `cp -R '${planned}/.' "$0" && { ${filled}; }`);
+    if (wrapper === undefined) return skip('mounting a small disk is not possible here');
+    const shardIn = (place: string): readonly string[] => ['--shard', join(place, 'shards/0000.json')];
+    const full = { token: 'token-volume-1', wrapper, args: shardIn(disk) };
+    const first = await containers.worker('volume', full).ended;
+    expect(first.status, said(first)).toBe(1);
+    expect(lastWord(containers.reports, 'token-volume-1'), said(first)).toMatchObject({
+      operation: 'SendTaskFailure',
+      error: 'Failed',
+      cause: expect.stringContaining(`cannot write ${disk}/progress/0000.json: the disk is full`) as string,
+    });
+    expect(await containers.statuses('volume')).toEqual([]);
+    const second = await containers.worker('volume', { token: 'token-volume-2', args: shardIn(planned) }).ended;
+    expect(second.status, said(second)).toBe(0);
+    await containers.expectDone('volume');
+  });
 });
