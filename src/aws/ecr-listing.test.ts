@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { mediaTypes } from '../model/media-types.ts';
-import { directNetwork } from '../model/network.ts';
-import { SecretMask } from '../model/secrets.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
-import { type Aws, createAws } from './clients.ts';
+import type { Aws } from './clients.ts';
+import { awsAt } from './test-support.ts';
 import { ecrListing } from './ecr-listing.ts';
 
 // ECR gives 1000 repositories and 1000 images a page: what lies behind the first page is listed, too.
@@ -15,10 +14,7 @@ let aws: Aws;
 
 beforeEach(async () => {
   server = await startRegistryServer({ manners: 'ecr', region: 'eu-central-1' });
-  vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDEXAMPLE');
-  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'wJalrXUtnFEMI');
-  vi.stubEnv('AWS_ENDPOINT_URL_ECR', server.url);
-  aws = createAws({ network: directNetwork, region: 'eu-central-1', mask: new SecretMask() });
+  aws = awsAt({ ECR: server.url });
 });
 afterEach(async () => {
   vi.unstubAllEnvs();

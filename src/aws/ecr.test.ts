@@ -1,11 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { refusal } from '../../test/refusal.ts';
 import { digestOf } from '../model/digest.ts';
-import { directNetwork } from '../model/network.ts';
-import { SecretMask } from '../model/secrets.ts';
 import type { RunEvent } from '../report/events.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
-import { type Aws, createAws } from './clients.ts';
+import type { Aws } from './clients.ts';
+import { awsAt } from './test-support.ts';
 import { type EcrRegistry, type EcrRegistryOptions, ecrRegistry } from './ecr.ts';
 import { ecrCredentialsForSources } from './ecr-sources.ts';
 import { ownerTagKey } from './owner-tag.ts';
@@ -33,17 +32,9 @@ describe('ECR', () => {
   });
 
   function use(registry: RegistryServer): void {
-    vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDEXAMPLE');
-    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'wJalrXUtnFEMI');
-    vi.stubEnv('AWS_ENDPOINT_URL_ECR', registry.url);
     calls = [];
     events = [];
-    aws = createAws({
-      network: directNetwork,
-      region: 'eu-central-1',
-      mask: new SecretMask(),
-      record: (call) => calls.push(call),
-    });
+    aws = awsAt({ ECR: registry.url }, { record: (call) => calls.push(call) });
   }
   const open = (options: Partial<EcrRegistryOptions> = {}): Promise<EcrRegistry> =>
     ecrRegistry(aws, {
@@ -126,7 +117,6 @@ describe('ECR', () => {
     });
 
     it('uses a token with an end in the past (moto) until it is refused', async () => {
-      vi.stubEnv('AWS_ENDPOINT_URL_ECR', server.url);
       const past = { authorizationToken: Buffer.from('AWS:secret').toString('base64'), expiresAt: 1_420_070_400 };
       server.fail({
         action: 'GetAuthorizationToken',

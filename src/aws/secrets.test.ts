@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type JsonApiServer, startJsonApiServer } from '../../test/json-api-server.ts';
 import { refusal } from '../../test/refusal.ts';
-import { directNetwork } from '../model/network.ts';
-import { SecretMask } from '../model/secrets.ts';
-import { type Aws, createAws } from './clients.ts';
+import type { Aws } from './clients.ts';
+import { awsAt } from './test-support.ts';
 import { credentialSourceFromSecret, withheldHosts } from './secret-source.ts';
 import { loadSecret, readSecret, type Secret } from './secrets.ts';
 
@@ -25,10 +24,7 @@ describe('secrets', () => {
         ? { output: { Name: 'repo-secret', SecretString } }
         : { error: 'ResourceNotFoundException', message: "Secrets Manager can't find the specified secret." },
     );
-    vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDEXAMPLE');
-    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'wJalrXUtnFEMI');
-    vi.stubEnv('AWS_ENDPOINT_URL_SECRETS_MANAGER', server.url);
-    aws = createAws({ network: directNetwork, region: 'eu-central-1', mask: new SecretMask() });
+    aws = awsAt({ SECRETS_MANAGER: server.url });
   }
   async function load(content: unknown): Promise<Secret> {
     await store(content);

@@ -1,11 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { refusal } from '../../test/refusal.ts';
 import { digestOf } from '../model/digest.ts';
-import { directNetwork } from '../model/network.ts';
-import { SecretMask } from '../model/secrets.ts';
 import { silentReporter } from '../report/events.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
-import { type Aws, createAws } from './clients.ts';
+import type { Aws } from './clients.ts';
+import { awsAt } from './test-support.ts';
 import { type EcrRegistry, ecrRegistry } from './ecr.ts';
 import { ownerTagKey } from './owner-tag.ts';
 
@@ -22,10 +21,7 @@ describe('throttling of the ECR interface', () => {
     // Beyond a burst of 10, 20 calls a second are let through.
     const rates = { api: { perSecond: 20, burst: 10 } };
     server = await startRegistryServer({ manners: 'ecr', region: 'eu-central-1', rates });
-    vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDEXAMPLE');
-    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'wJalrXUtnFEMI');
-    vi.stubEnv('AWS_ENDPOINT_URL_ECR', server.url);
-    aws = createAws({ network: directNetwork, region: 'eu-central-1', mask: new SecretMask() });
+    aws = awsAt({ ECR: server.url });
   });
   afterEach(async () => {
     vi.unstubAllEnvs();

@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { refusal } from '../../test/refusal.ts';
 import { type S3Server, startS3Server } from '../../test/s3-server.ts';
-import { type Aws, createAws } from '../aws/clients.ts';
+import type { Aws } from '../aws/clients.ts';
+import { awsAt } from '../aws/test-support.ts';
 import { objectStore } from '../aws/s3.ts';
-import { directNetwork } from '../model/network.ts';
-import { SecretMask } from '../model/secrets.ts';
 import { bucketName, objectName, sideObjectName } from './names.ts';
 import { type Publication, publishResult } from './s3.ts';
 
@@ -18,10 +17,7 @@ describe('publishing to S3', () => {
 
   beforeEach(async () => {
     server = await startS3Server(account);
-    vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDEXAMPLE');
-    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'wJalrXUtnFEMI');
-    vi.stubEnv('AWS_ENDPOINT_URL_S3', server.url);
-    aws = createAws({ network: directNetwork, region: 'eu-central-1', mask: new SecretMask() });
+    aws = awsAt({ S3: server.url });
   });
   afterEach(async () => {
     vi.unstubAllEnvs();
@@ -60,7 +56,7 @@ describe('publishing to S3', () => {
   });
 
   it('names no location in us-east-1', async () => {
-    aws = createAws({ network: directNetwork, region: 'us-east-1', mask: new SecretMask() });
+    aws = awsAt({ S3: server.url }, { region: 'us-east-1' });
     await publish({ s3: objectStore(aws, account) });
     expect(server.buckets.get(bucket)?.location).toBe('');
   });

@@ -1,14 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { refusal } from '../../test/refusal.ts';
 import { type S3Server, startS3Server } from '../../test/s3-server.ts';
-import { type Aws, createAws } from '../aws/clients.ts';
+import type { Aws } from '../aws/clients.ts';
+import { awsAt } from '../aws/test-support.ts';
 import { ownerTagKey } from '../aws/owner-tag.ts';
 import { repositories } from '../aws/repositories.ts';
 import { type ObjectStore, objectStore } from '../aws/s3.ts';
 import { ReplicationErrors } from '../model/errors.ts';
 import { type Inventory, inventoryOf, objectName, sideObjectName } from '../model/inventory.ts';
-import { directNetwork } from '../model/network.ts';
-import { SecretMask } from '../model/secrets.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
 import { deleteRepos, type DeleteReposRequest } from './delete-repos.ts';
 import { destroyDeployment, type DestroyRequest, parseRetentionType } from './destroy.ts';
@@ -29,11 +28,7 @@ describe('taking a deployment away', () => {
 
   beforeEach(async () => {
     [ecr, s3Server] = await Promise.all([startRegistryServer({ manners: 'ecr' }), startS3Server(account)]);
-    vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDEXAMPLE');
-    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'wJalrXUtnFEMI');
-    vi.stubEnv('AWS_ENDPOINT_URL_ECR', ecr.url);
-    vi.stubEnv('AWS_ENDPOINT_URL_S3', s3Server.url);
-    aws = createAws({ network: directNetwork, region: 'eu-central-1', mask: new SecretMask() });
+    aws = awsAt({ ECR: ecr.url, S3: s3Server.url });
     s3 = objectStore(aws, account);
     printed = [];
   });
