@@ -14,9 +14,9 @@ import { pushSampleImages, sampleCharts, sampleDataFiles } from '../src/testing/
 import { type JsonApiServer, startJsonApiServer } from './json-api-server.ts';
 import { type S3Server, startS3Server } from './s3-server.ts';
 
-export const account = '123456789012';
-export const region = 'us-east-1';
-export const project = 'app';
+const account = '123456789012';
+const region = 'us-east-1';
+const project = 'app';
 export const bucket = `${project}-dkr-img-rep-md-${region}-${account}`;
 
 /** Everything that the module meets, on this machine and inside this process: the sample charts' hosts and an AWS account. */

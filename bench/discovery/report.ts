@@ -21,7 +21,7 @@ function rowOf({ chart, version, references, renders, helmSeconds, seconds }: Ch
 }
 
 /** The sum over all charts in a sentence or two: renders and seconds per chart, and how well the cores were used. */
-export function summaryOf({ charts, seconds, concurrency, parallel, machine }: DiscoveryReport): string {
+function summaryOf({ charts, seconds, concurrency, parallel, machine }: DiscoveryReport): string {
   const renders = charts.map((each) => each.renders);
   const mean = renders.reduce((sum, each) => sum + each, 0) / charts.length;
   const helm = charts.reduce((sum, { helmSeconds }) => sum + helmSeconds, 0) / Math.max(1, mean * charts.length);

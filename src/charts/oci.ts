@@ -25,7 +25,7 @@ export interface OciChart {
 }
 
 /** Splits `oci://host[:port]/path`. @throws ReplicationError `configuration` */
-export function parseOciRepository(repository: string): { readonly registry: string; readonly path: string } {
+function parseOciRepository(repository: string): { readonly registry: string; readonly path: string } {
   const match = /^oci:\/\/([^/@\s]+)\/(.+?)\/*$/.exec(repository);
   if (match === null || !isRepository(match[2] ?? '')) {
     throw new ReplicationError('configuration', `${JSON.stringify(repository)} is not an OCI chart repository`, {

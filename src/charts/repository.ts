@@ -51,7 +51,7 @@ export function httpRepositories(downloads: Downloads): HttpRepositories {
 }
 
 /** @throws ReplicationError `configuration` for what is no http(s) URL, or carries credentials */
-export function parseRepository(repository: string): URL {
+function parseRepository(repository: string): URL {
   const url = URL.canParse(repository) ? new URL(repository) : undefined;
   if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
     throw new ReplicationError('configuration', `${JSON.stringify(repository)} is not the URL of a chart repository`, {
@@ -68,7 +68,7 @@ export function parseRepository(repository: string): URL {
 }
 
 /** `index.yaml` below the repository's path; the repository's query is kept (helm pkg/repo `ResolveReferenceURL`). */
-export function belowRepository(repository: URL, path: string): URL {
+function belowRepository(repository: URL, path: string): URL {
   const base = new URL(repository);
   base.pathname = `${base.pathname.replace(/\/+$/, '')}/`;
   const resolved = new URL(path, base);

@@ -12,7 +12,7 @@ import { openValues, type ValuesFile } from '../sources/chart/updated-values.ts'
 import { type EnvironmentVariables, splitList, variable } from './environment.ts';
 
 /** What the document of sync_to_aws_ecr.sh has as defaults. */
-export const chartDefaults = {
+const chartDefaults = {
   chart: 'runwhen-contrib/runwhen-local',
   prefix: 'test-rwl-runwhen',
   branch: 'main',

@@ -26,7 +26,7 @@ const atOnce = 12;
 const dockerHubLimits = { anonymous: 100, personal: 200 } as const;
 
 /** Reads the manifests of what is to be copied, and counts. */
-export async function estimateCopy(requests: readonly CopyRequest[], signal: AbortSignal): Promise<Estimate> {
+async function estimateCopy(requests: readonly CopyRequest[], signal: AbortSignal): Promise<Estimate> {
   const limit = pLimit(atOnce);
   const blobs = new Map<string, number>();
   const kept = new Map<string, number>();
@@ -69,7 +69,7 @@ export async function tellEstimate(session: Session, requests: readonly CopyRequ
   return estimate.failures;
 }
 
-export function estimateLines(estimate: Estimate): readonly string[] {
+function estimateLines(estimate: Estimate): readonly string[] {
   const { bytes, storage, sourceRequests, targetRequests, dockerHubPulls: pulls } = estimate;
   const { anonymous, personal } = dockerHubLimits;
   return [

@@ -17,7 +17,7 @@ const Token = z.looseObject({ access_token: z.string().min(1), expires_in: z.num
 const marginMs = 120_000;
 
 /** Artifact Registry, and Container Registry's names that it serves now. */
-export function isGoogleRegistry(host: string): boolean {
+function isGoogleRegistry(host: string): boolean {
   return /^[a-z0-9-]+-docker\.pkg\.dev$|^(?:[a-z]+\.)?gcr\.io$/.test(host);
 }
 

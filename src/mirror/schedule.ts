@@ -19,7 +19,7 @@ export interface SectionState {
 export type SectionResult = { readonly kind: 'done' } | { readonly kind: 'failed'; readonly error: string };
 
 /** A section that says something else, or goes elsewhere, is done anew. @param target names the target, such as `ecr 123456789012 eu-west-1` */
-export function fingerprintOf(section: MirrorSection, target: string): string {
+function fingerprintOf(section: MirrorSection, target: string): string {
   const { source, tags, platforms, target: repository } = section;
   return createHash('sha256')
     .update(JSON.stringify([target, source, tags, platforms, repository]))

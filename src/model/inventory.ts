@@ -31,7 +31,7 @@ export function objectName(deployment: string, module: string): string {
 }
 
 /** Objects that may stand beside a result. */
-export const sideObjects = ['lock', 'proof', 'inventory', 'report'] as const;
+const sideObjects = ['lock', 'proof', 'inventory', 'report'] as const;
 export type SideObject = (typeof sideObjects)[number];
 
 /** Of an object beside a result: reports are pages and summaries, too. */

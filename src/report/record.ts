@@ -112,7 +112,7 @@ function outcomeKey(outcome: Outcome): string {
   return [outcome.artifact, ...outcome.targets].join('\n');
 }
 
-export function failuresOf(outcome: Outcome): readonly Failure[] {
+function failuresOf(outcome: Outcome): readonly Failure[] {
   return outcome.kind === 'failed' ? outcome.failures : [];
 }
 

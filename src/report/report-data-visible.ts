@@ -6,7 +6,7 @@
 const unseen = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 
 /** A text in which everything can be seen: `\u{202e}` in place of the character itself. */
-export function visibleText(text: string): string {
+function visibleText(text: string): string {
   return text
     .replaceAll('\r\n', '\n')
     .replaceAll('\t', '  ')

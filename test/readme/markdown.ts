@@ -33,7 +33,7 @@ export function commandsOf(markdown: string): readonly string[] {
   return [...new Set(commands.filter((part) => part !== ''))];
 }
 
-export function proseOf(markdown: string): string {
+function proseOf(markdown: string): string {
   return markdown.replace(/^```[\s\S]*?^```$/gm, '');
 }
 

@@ -101,7 +101,7 @@ export async function prepareProject(account: Account, project: string): Promise
 }
 
 /** Seed-Farmer's default project policy: what every module role is granted besides its own modulestack. */
-export function projectPolicyPath(): string {
+function projectPolicyPath(): string {
   const library = join(root, '.venv/lib');
   const python = readdirSync(library).find((name) => name.startsWith('python'));
   return join(library, python ?? 'python', 'site-packages/seedfarmer/resources/projectpolicy.yaml');

@@ -59,7 +59,7 @@ export async function fill(
  * An image for a reference, of one of the shapes that are met in the wild; the same reference always gets the same. Most
  * are single manifests: ECR takes ten manifests a second, and a test is to be quick.
  */
-export function imageFor(reference: string): ImageContent {
+function imageFor(reference: string): ImageContent {
   const name = reference.replace(/[^a-z0-9.]+/gi, '-');
   const shape = (createHash('sha256').update(reference).digest()[0] ?? 0) % 16;
   if (shape === 0) return withCosignTag(buildImage({ name, attestations: true }));

@@ -31,7 +31,7 @@ const addonAccounts = new Set([
 ]);
 
 /** The word in AllowedRegistries that stands for the add-on registries of the region. */
-export const eksAddons = 'EKS_ADDONS';
+const eksAddons = 'EKS_ADDONS';
 
 /**
  * Tells which references lead to a host that the cluster can reach without us.

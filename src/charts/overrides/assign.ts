@@ -104,7 +104,7 @@ function sameImage(a: string, b: string): boolean {
   return spelled(a) === spelled(b);
 }
 
-export function hasHost(written: string): boolean {
+function hasHost(written: string): boolean {
   try {
     return parseReference(written).registry !== undefined;
   } catch (error) {

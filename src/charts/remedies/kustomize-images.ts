@@ -19,7 +19,7 @@ export interface FieldSpec {
 const podFields = ['spec/volumes[]/image/reference', 'spec/template/spec/volumes[]/image/reference'];
 
 /** Name, tag and digest of a reference; the name keeps its registry. */
-export function partsOf(reference: string): { readonly name: string; readonly tag: string; readonly digest: string } {
+function partsOf(reference: string): { readonly name: string; readonly tag: string; readonly digest: string } {
   const at = reference.indexOf('@');
   const digest = at < 0 ? '' : reference.slice(at + 1);
   const rest = at < 0 ? reference : reference.slice(0, at);

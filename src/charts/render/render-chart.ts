@@ -134,7 +134,7 @@ function since(started: number): number {
 const noise = /^(?:WARNING:|walk\.go|coalesce\.go|level=WARN|I\d{4} )/;
 
 /** What helm said, without its warnings, advice and our temporary paths; at most 2,000 characters. */
-export function reasonOf(stderr: string, home: string): string {
+function reasonOf(stderr: string, home: string): string {
   const said = stderr
     .replaceAll(`${home}/`, '')
     .split('\n')

@@ -50,7 +50,7 @@ export async function runSummary(session: Session, { shards: location, out }: Su
 }
 
 /** A run as its folder tells it. @throws ReplicationError `configuration` when there is none */
-export async function readRun(
+async function readRun(
   folder: RunFolder,
   signal: AbortSignal,
 ): Promise<{ readonly plan: Plan; readonly planning: Planning; readonly summary: RunSummary }> {

@@ -45,6 +45,6 @@ export function valuesFile(chart: PlannedChart, path: string): string {
  * For `aws eks create-addon --configuration-values file://…`. Which of these keys an add-on takes is said by
  * `aws eks describe-addon-configuration` (https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateAddon.html).
  */
-export function addonConfiguration(chart: PlannedChart): string {
+function addonConfiguration(chart: PlannedChart): string {
   return jsonText(chart.values);
 }

@@ -45,7 +45,7 @@ export function headline(data: ReportData, contents: readonly (readonly [id: str
 }
 
 /** The run in one sentence. */
-export function sentence({ verdict, summary, failures, gaps }: ReportData): string {
+function sentence({ verdict, summary, failures, gaps }: ReportData): string {
   const { images, charts } = summary;
   const copied = images.copied + charts.copied;
   const held = copied + images.unchanged + charts.unchanged;

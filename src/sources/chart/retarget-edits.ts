@@ -153,7 +153,7 @@ function tagKey(map: Readonly<Record<string, JsonLike>>): string | undefined {
 }
 
 /** Host and repository of a target, without tag and digest. */
-export function nameOf(target: string): string {
+function nameOf(target: string): string {
   return target.replace(/@.*$/, '').replace(/:[^:/]+$/, '');
 }
 
