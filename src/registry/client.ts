@@ -3,6 +3,7 @@ import type { CredentialSource } from '../model/credentials.ts';
 import { type ErrorCode, ReplicationError } from '../model/errors.ts';
 import { type AnswerContext, errorFor } from './answer-errors.ts';
 import { Authorizer, type Scopes } from './authorizer.ts';
+import { decodedAnswer } from './encoding.ts';
 import { endpointsOf } from './endpoint.ts';
 import type { Answer } from './exchange.ts';
 import { ProtocolMismatch } from './network-errors.ts';
@@ -80,6 +81,10 @@ export class RegistryClient {
 
   /** Sends a request and follows redirects. Answers of failure are returned; `fail` makes errors of them. */
   async send(request: RegistryRequest): Promise<Answer> {
+    return decodedAnswer(await this.#sent(request), request.limit ?? defaultLimit);
+  }
+
+  async #sent(request: RegistryRequest): Promise<Answer> {
     const answer = await this.#follow(await this.#atEndpoint(request), request);
     if (request.body !== undefined || !this.#isForeign(answer.url)) return answer;
     if (!expiredAddress.has(answer.status)) return answer;

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type CredentialSource, noCredentials } from '../model/credentials.ts';
 import { httpDownloads, type HttpDownloads } from './download.ts';
@@ -43,6 +44,22 @@ describe('downloads', () => {
       accept: 'text/yaml',
     });
     expect([Buffer.from(bytes).toString(), finalUrl]).toEqual(['text/yaml', `http://${server.host}/other/index.yaml`]);
+  });
+
+  it('are what they are where a server calls them encoded: .tgz is "x-gzip" to Apache (AddEncoding)', async () => {
+    const chart = gzipSync('a chart');
+    const server = await host((seen, response) => {
+      const encoding = seen.url.includes('x-') ? 'x-gzip' : 'gzip';
+      response.writeHead(200, { 'content-encoding': encoding }).end(chart);
+    });
+    for (const name of ['gzip.tgz', 'x-gzip.tgz']) {
+      const url = `http://${server.host}/${name}`;
+      const { bytes } = await downloads().getBytes(url, { maxBytes: 1_000, signal });
+      expect(Buffer.from(bytes).equals(chart)).toBe(true);
+      const file = path.join(folder, name);
+      await downloads().getToFile(url, file, { maxBytes: 1_000, signal });
+      expect((await readFile(file)).equals(chart)).toBe(true);
+    }
   });
 
   it('give credentials to the host that asks, and to no other', async () => {

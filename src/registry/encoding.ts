@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { brotliDecompressSync, createBrotliDecompress, createGunzip, createInflate, gunzipSync, inflateSync } from 'node:zlib'; // prettier-ignore
 import { ReplicationError } from '../model/errors.ts';
+import type { Answer } from './exchange.ts';
 import { headerOf } from './headers.ts';
 
 /**
@@ -15,10 +16,17 @@ export function encodingOf(headers: IncomingHttpHeaders): string | undefined {
   return name === undefined || name === '' || name === 'identity' ? undefined : name.replace(/^x-/, '');
 }
 
-/** What was encoded, at most `limit` bytes of it; the bytes themselves where they are not in the encoding that is told. */
-export function decodedBytes(bytes: Buffer, headers: IncomingHttpHeaders, limit: number): Buffer {
-  const encoding = encodingOf(headers);
-  if (encoding === undefined || bytes.length === 0) return bytes;
+/**
+ * An answer of a registry's interface, decoded: at most `limit` bytes; as it is where it is not in the encoding that it tells.
+ * Not for files, which servers call encoded for what they are: `.tgz` is "x-gzip" to Apache's AddEncoding.
+ */
+export function decodedAnswer(answer: Answer, limit: number): Answer {
+  const encoding = encodingOf(answer.headers);
+  if (encoding === undefined || answer.cut || answer.bytes.length === 0) return answer;
+  return { ...answer, bytes: decodedBytes(answer.bytes, encoding, limit) };
+}
+
+function decodedBytes(bytes: Buffer, encoding: string, limit: number): Buffer {
   const options = { maxOutputLength: limit };
   try {
     if (encoding === 'gzip') return gunzipSync(bytes, options);

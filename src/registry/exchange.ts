@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { errors } from 'undici';
-import { decodedBytes, encodingOf } from './encoding.ts';
+import { encodingOf } from './encoding.ts';
 import { lengthOf } from './headers.ts';
 
 /** One HTTP request, as it goes over the wire. */
@@ -222,7 +222,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       status: this.#status,
       headers: this.#headers,
       url: this.#outgoing.url,
-      bytes: cut ? bytes : decodedBytes(bytes, this.#headers, this.#reading.limit),
+      bytes,
       cut,
       stream: this.#stream,
     };

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Credential } from '../model/credentials.ts';
 import { type ErrorCode, ReplicationError } from '../model/errors.ts';
 import { wordsOf } from './answer-errors.ts';
+import { decodedAnswer } from './encoding.ts';
 import type { Answer } from './exchange.ts';
 import type { Transport } from './transport.ts';
 
@@ -46,7 +47,7 @@ export async function askForToken(
 ): Promise<AccessToken> {
   const answer = await transport.send({ ...requestFor(question), requestClass: 'token', repeat: 'safe', signal, limit: maxTokenBytes, what: `token for ${question.host}` }); // prettier-ignore
   if (answer.status !== 200) throw refusal(answer, question, transport);
-  return parseToken(answer, question, transport);
+  return parseToken(decodedAnswer(answer, maxTokenBytes), question, transport);
 }
 
 function requestFor({ realm, service, scopes, credential }: TokenQuestion): {
