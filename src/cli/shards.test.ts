@@ -67,6 +67,17 @@ describe('a run in shards', () => {
     expect((await readdir(location)).sort()).toContain('report.html');
   });
 
+  it('refuses a shard that lies where another one belongs: its result would count for that one', async () => {
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    const other = await readFile(join(location, 'shards/0001.json'), 'utf8');
+    await writeFile(join(location, 'shards/0000.json'), other);
+    const worked = await run('worker', '--shards', location, '--index', '0');
+    expect(worked.status).toBe(1);
+    expect(worked.stdout).toContain('shards/0000.json holds shard 1');
+    expect(target.repositories()).toEqual([]);
+    expect((await readdir(location)).filter((name) => name === 'results' || name === 'progress')).toEqual([]);
+  });
+
   it('fails alone where an image is poison, and does it again by failed.json', async () => {
     source.fail({ class: 'blob-get', repository: 'team/job', times: 'always', fault: { kind: 'status', status: 404 } });
     expect((await plan('--shard-count', '2')).status).toBe(0);

@@ -118,7 +118,12 @@ function placeOf(
 async function readShard(folder: RunFolder, index: number, signal: AbortSignal): Promise<Shard> {
   const name = `shards/${shardName(index)}`;
   const shard = await readData(folder, name, Shard, signal);
-  if (shard !== undefined) return shard;
+  if (shard?.index === index) return shard;
+  if (shard !== undefined)
+    throw new ReplicationError('corrupt', `${folder.address(name)} holds shard ${shard.index}`, {
+      reference: folder.address(name),
+      remedy: 'plan the run anew, into a folder of its own',
+    });
   throw new ReplicationError('configuration', `there is no ${folder.address(name)}`, {
     reference: folder.address(name),
     remedy: 'correct the location or the number of the shard; a job writes them with --shards',
