@@ -121,7 +121,7 @@ export function containerTask(task: ContainerTask): State {
 }
 
 /** Throttling and short outages of the AWS services that a run calls itself. */
-const passing = {
+export const passing = {
   ErrorEquals: ['States.ALL'],
   IntervalSeconds: 2,
   BackoffRate: 2,

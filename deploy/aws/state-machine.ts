@@ -72,7 +72,7 @@ export function runDefinition(times: Times = usualTimes) {
     StartAt: 'Settings',
     States: {
       ...beginning(),
-      ...withCatch(lockStates('New or again')),
+      ...withCatch(lockStates('New or again', times)),
       ...withCatch(planning(times)),
       Copy: copying(times),
       ...withCatch(summingUp(times)),
@@ -247,7 +247,7 @@ function summingUp(times: Times): States {
       Parameters: {
         error: 'ImagesFailed',
         'message.$':
-          "States.Format('{} images failed in run {} ({} shards), {} were copied and {} were there. Report: {}/report.html. Copy what failed again: image-replication runs --redrive {}', $.summary.failed, $$.Execution.Name, $.summary.failedShards, $.summary.copied, $.summary.unchanged, $.location, $$.Execution.Id)",
+          "States.Format('Run {}: {} failed, {} copied, {} unchanged; shards to be run again: {}. Report: {}/report.html. Copy what failed again: image-replication runs --redrive {}', $$.Execution.Name, $.summary.failed, $.summary.copied, $.summary.unchanged, $.summary.failedShards, $.location, $$.Execution.Id)",
         'details.$': 'States.JsonToString($.summary)',
       },
       ResultPath: '$.report',

@@ -221,7 +221,7 @@ function finishing(stack: Stack, finish: CfnRole): void {
   };
   const result: Grant = {
     Sid: 'ResultObjects',
-    Action: ['s3:GetObject', 's3:PutObject'],
+    Action: ['s3:PutObject'],
     Resource: arn(`${name}/*`),
     wildcard: 'the objects of the one bucket of the module',
   };
