@@ -7,7 +7,7 @@ const mostLooks = 4;
 /** Effort that evening out takes at most; plans of which images share a little of everything would take it for minutes. */
 const mostEffort = 20e6;
 /** Effort that looking for a swap takes at most. */
-const mostSwapEffort = 2e6;
+const mostSwapEffort = 3e5;
 /** What is left of the way to an even spread when nobody goes on, as a share of a shard. */
 const evenEnough = 0.002;
 /** Of its seconds, what a move has to take off the longest shard. */
