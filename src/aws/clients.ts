@@ -12,6 +12,7 @@ import { awsError } from './errors.ts';
 import { requestHandler } from './handler.ts';
 import type { AwsCall, AwsService } from './permissions.ts';
 
+/** What all clients of a run have in common. */
 export interface AwsOptions {
   readonly network: NetworkSettings;
   readonly region: string;
@@ -57,6 +58,10 @@ export interface Aws {
 /** Standard mode: exponential back-off with jitter and a retry quota (AWS SDKs reference guide, "Retry behavior"). */
 const retry = { retryMode: 'standard', maxAttempts: 5 } as const;
 
+/**
+ * Clients of all services, made when they are first asked for: no SDK is loaded before that. What AWS refuses is thrown as
+ * ReplicationError (errors.ts), secrets masked; `close` ends their connections.
+ */
 export function createAws(options: AwsOptions): Aws {
   const { network, region, mask } = options;
   const handler = lazy(() => requestHandler(network));

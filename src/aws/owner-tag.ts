@@ -17,6 +17,7 @@ export function ownerTagKey(deployment: string, module: string): string {
   return `${legal.slice(0, maxKeyLength - hash.length - 1)}-${hash}`;
 }
 
+/** Whether a repository's tag says that a deployment uses it. */
 export function isOwnerTag(key: string): boolean {
   return key.startsWith(ownerTagPrefix);
 }
@@ -29,6 +30,7 @@ export function ownersIn(value: string): readonly string[] {
   return value.split(' ').filter((owner) => owner !== '');
 }
 
+/** The value with the project among its owners, sorted, each once. */
 export function withOwner(value: string | undefined, project: string): string {
   return [...new Set([...ownersIn(value ?? ''), project])].sort().join(' ');
 }

@@ -10,6 +10,7 @@ export interface OwnBucket {
   readonly ExpectedBucketOwner: string;
 }
 
+/** @throws ReplicationError `conflict` when it is in another region, `denied` when it may not be looked at */
 export async function bucketExists(aws: Aws, bucket: OwnBucket, signal: AbortSignal): Promise<boolean> {
   try {
     await (await aws.s3()).headBucket(bucket, { abortSignal: signal });
@@ -138,6 +139,7 @@ async function unset<T>(names: readonly string[], read: () => Promise<T>): Promi
   }
 }
 
+/** Deletes the bucket where nothing is in it, versions included. */
 export async function deleteBucket(
   s3: S3,
   bucket: OwnBucket,

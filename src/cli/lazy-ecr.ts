@@ -15,6 +15,7 @@ export interface LazyEcr {
   close(): Promise<void>;
 }
 
+/** @param region where the program runs; without it, and without one in the environment, the first host's own */
 export function lazyEcr(session: Session, region: string | undefined): LazyEcr {
   let aws: Promise<Aws> | undefined;
   let sources: Promise<CredentialSource> | undefined;

@@ -77,6 +77,10 @@ const graceMs = 20_000;
 /** How long a second stop may take before the process ends as it is, in milliseconds. */
 const forceMs = 3_000;
 
+/**
+ * Opens what every job needs: network, reporters, the transport to registries, and an orderly end on signals. Whoever opens
+ * it has to `close` it.
+ */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { env } = options;
   const mask = new SecretMask();

@@ -11,6 +11,7 @@ export type DigestAlgorithm = 'sha256' | 'sha512';
 
 const pattern = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
 
+/** Whether it is a sha256 or sha512 digest in lower-case hex (OCI image specification, "Digests"). */
 export function isDigest(text: string): text is Digest {
   return pattern.test(text);
 }
@@ -35,6 +36,7 @@ export function hashFor(digest: Digest): Hash {
   return createHash(digestAlgorithm(digest));
 }
 
+/** The digest of these bytes; a text counts as UTF-8. */
 export function digestOf(bytes: Uint8Array | string, algorithm: DigestAlgorithm = 'sha256'): Digest {
   return parseDigest(`${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`);
 }

@@ -6,6 +6,7 @@ export type Values = Readonly<Record<string, JsonLike>>;
 /** Keys and positions from the top of the values. */
 export type ValuePath = readonly (string | number)[];
 
+/** A map, and no list, null or scalar. */
 export function isMap(value: JsonLike | undefined): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -24,6 +25,7 @@ export function merge(under: Values, over: Values): Values {
   return Object.fromEntries(entries);
 }
 
+/** What stands there; `undefined` where the path leads nowhere. */
 export function valueAt(tree: JsonLike | undefined, path: ValuePath): JsonLike | undefined {
   let node = tree;
   for (const key of path) {
@@ -96,6 +98,7 @@ export function* leaves(node: JsonLike, path: ValuePath = []): Generator<Leaf> {
   }
 }
 
+/** All maps of the values, each before those inside it. */
 export function* maps(node: JsonLike, path: ValuePath = []): Generator<{ path: ValuePath; map: Values }> {
   if (isList(node)) {
     for (const [position, item] of node.entries()) yield* maps(item, [...path, position]);
