@@ -153,7 +153,10 @@ async function openForeign(transport: Transport, folder: string, url: string, si
 }
 
 function isInteractive(stream: Output, env: EnvironmentVariables): boolean {
-  return stream.isTTY === true && variable(env, 'CI', 'CODEBUILD_BUILD_ID') === undefined && env['TERM'] !== 'dumb';
+  // A terminal without a size, as script(1), `docker exec -t` and CI make them, has no room for a live block: in 0 columns
+  // every line would be wrapped to nothing.
+  const hasRoom = stream.isTTY === true && stream.columns !== 0;
+  return hasRoom && variable(env, 'CI', 'CODEBUILD_BUILD_ID') === undefined && env['TERM'] !== 'dumb';
 }
 
 async function workingFolder(env: EnvironmentVariables): Promise<string> {

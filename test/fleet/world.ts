@@ -169,6 +169,8 @@ function environment(kind: string, folder: string, proxy: string, endpoint: stri
       ['S3', 'SSM', 'SNS', 'STS', 'SFN', 'DYNAMODB'].map((service) => [`AWS_ENDPOINT_URL_${service}`, endpoint]),
     ),
     TASK_HEARTBEAT_SECONDS: '2',
+    // Answered by tests that have logs of tasks.
+    ECS_CONTAINER_METADATA_URI_V4: `${endpoint}/task-metadata`,
   };
 }
 
