@@ -25,6 +25,11 @@ export async function getText(
       throw new ReplicationError(
         'corrupt',
         `s3://${object.Bucket}/${object.Key} has ${answer.ContentLength ?? 0} bytes, more than ${maxBytes}`,
+        {
+          side: 'target',
+          reference: `s3://${object.Bucket}/${object.Key}`,
+          remedy: 'nothing of this program is that large: restore an earlier version of the object, or remove it',
+        },
       );
     }
     return (await answer.Body?.transformToString('utf-8')) ?? '';

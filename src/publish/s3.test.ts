@@ -55,6 +55,14 @@ describe('publishing to S3', () => {
     ]);
   });
 
+  it('says of an object that is too large what it is and what to do', async () => {
+    await publish();
+    const error = await refusal(objectStore(aws, account).get(bucket, key, 5, signal));
+    expect(error).toMatchObject({ code: 'corrupt', side: 'target', reference: `s3://${bucket}/${key}` });
+    expect(error.message).toContain(`s3://${bucket}/${key} has 13 bytes, more than 5`);
+    expect(error.remedy).toContain('restore an earlier version');
+  });
+
   it('names no location in us-east-1', async () => {
     aws = awsAt({ S3: server.url }, { region: 'us-east-1' });
     await publish({ s3: objectStore(aws, account) });
