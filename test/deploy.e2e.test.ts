@@ -9,11 +9,11 @@ import { z } from 'zod';
 import { parseMirrorFile } from '../src/sources/mirror/mirror-file.ts';
 import { buildImage } from '../src/testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../src/testing/registry-server.ts';
+import { chart, podSettings } from './kubernetes/chart.ts';
 import { runProgram } from './program.ts';
 import { describeWith, requireTool, root } from './tools.ts';
 
 const run = promisify(execFile);
-const chart = join(root, 'deploy/chart');
 
 const Container = z.looseObject({
   args: z.array(z.string()),
@@ -114,13 +114,7 @@ describeWith(['helm3', 'helm4', 'kubernetes-validate'], 'the Helm chart of the m
     awsSecret: { name: '' },
     serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::123456789012:role/mirror' } },
     networkPolicy: { enabled: true, from: [{ namespaceSelector: {} }], egressPorts: [443, 5000] },
-    imagePullSecrets: [{ name: 'pull' }],
-    podAnnotations: { a: 'b' },
-    podLabels: { team: 'x' },
-    priorityClassName: 'low',
-    nodeSelector: { 'kubernetes.io/arch': 'arm64' },
-    tolerations: [{ key: 'a', operator: 'Exists' }],
-    affinity: { nodeAffinity: {} },
+    ...podSettings,
   };
 
   it('renders every value, as scheduler and as CronJob, and what runs knows its arguments', async () => {

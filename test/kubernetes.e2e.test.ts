@@ -15,6 +15,7 @@ import {
   objectOf,
   objectsIn,
   type Rendered,
+  podSettings,
   render,
   runPod,
   workerPod,
@@ -41,13 +42,7 @@ const aws = {
   extraEnv: [{ name: 'HTTPS_PROXY', value: 'http://proxy:3128' }],
   serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::123456789012:role/replication' } },
   networkPolicy: { enabled: true, apiServerCidrs: ['10.0.0.0/16'] },
-  imagePullSecrets: [{ name: 'pull' }],
-  podAnnotations: { a: 'b' },
-  podLabels: { team: 'x' },
-  priorityClassName: 'low',
-  nodeSelector: { 'kubernetes.io/arch': 'arm64' },
-  tolerations: [{ key: 'a', operator: 'Exists' }],
-  affinity: { nodeAffinity: {} },
+  ...podSettings,
 };
 const volume = {
   mode: 'fleet-job',

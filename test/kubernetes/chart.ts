@@ -11,6 +11,17 @@ import { requireTool, root } from '../tools.ts';
 const run = promisify(execFile);
 export const chart = join(root, 'deploy/chart');
 
+/** Values that the chart gives to every pod, whatever the pod is for. */
+export const podSettings = {
+  imagePullSecrets: [{ name: 'pull' }],
+  podAnnotations: { a: 'b' },
+  podLabels: { team: 'x' },
+  priorityClassName: 'low',
+  nodeSelector: { 'kubernetes.io/arch': 'arm64' },
+  tolerations: [{ key: 'a', operator: 'Exists' }],
+  affinity: { nodeAffinity: {} },
+};
+
 /** An object as helm renders it. */
 export const Rendered = z.looseObject({
   kind: z.string(),
