@@ -277,7 +277,9 @@ describe('runs', () => {
 
   it('finds a later plan behind hundreds of runs, and what is at work behind those that were skipped meanwhile', async () => {
     // A task's clock may be wrong: the folder's own time says nothing.
-    const planning = z.looseObject({}).parse(await (await fetch(`${s3.url}/${bucket}/runs/daily-1/planning.json`)).json());
+    const planning = z
+      .looseObject({})
+      .parse(await (await fetch(`${s3.url}/${bucket}/runs/daily-1/planning.json`)).json());
     await object('planning.json', { ...planning, plannedAt: '2030-01-01T00:00:00Z' });
     const skipped = Array.from({ length: 150 }, (_, number) => listed(`skipped-${number}`, 'SUCCEEDED'));
     const output = JSON.stringify({ state: 'Skipped', running: execution });
