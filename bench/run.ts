@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { corpusNames } from './corpus/plan.ts';
 import { RelayCounters } from './relay/counters.ts';
 import { profileNames } from './relay/profile.ts';

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ChartIsolation } from '../src/model/isolation.ts';
 import { splitTarget } from '../src/model/target-name.ts';
 import { type ChartSpec, packageChart, sampleHosts } from '../src/testing/sample-charts.ts';

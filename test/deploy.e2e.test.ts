@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseMirrorFile } from '../src/sources/mirror/mirror-file.ts';
 import { buildImage } from '../src/testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../src/testing/registry-server.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { faultsOf, objectOf, objectsIn, type Rendered, render, workersJob } from './kubernetes/chart.ts';
 import { describeWith } from './tools.ts';
 

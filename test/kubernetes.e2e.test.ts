@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { createAuthority } from '../src/testing/certificates.ts';
 import { buildImage } from '../src/testing/image-builder.ts';
 import { type KubernetesServer, startKubernetesServer } from '../src/testing/kubernetes-server.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pLimit from 'p-limit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ownerTagKey } from '../src/aws/owner-tag.ts';
 import { digestOf } from '../src/model/digest.ts';
 import { ChartIsolation } from '../src/model/isolation.ts';

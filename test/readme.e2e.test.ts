@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { codeIn, commandsOf, document, fencesOf, tableBelow } from './readme/markdown.ts';
 import { type Place, shell, startPlace } from './readme/place.ts';
 import { describeWith, requireTool, root } from './tools.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { randomFrom } from '../src/copy/test-support/random.ts';
 import type { LoggedRequest } from '../src/testing/request-log.ts';
 import { type ProgramRun, type SpawnedProgram, startProgram } from './program.ts';

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Chart, readChart } from '../../src/charts/chart.ts';
 import { ReplicationError } from '../../src/model/errors.ts';
 import { sampleCharts } from '../../src/testing/samples.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Helm } from '../../src/charts/helm.ts';
 import { isolateChart } from '../../src/charts/isolation/isolate.ts';
 import type { Renderer } from '../../src/charts/render/port.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Machine } from '../measure/machine.ts';
 import { machineText, renderTable } from '../report/figures.ts';
 import { type ChartCost, DiscoveryRun } from './measure.ts';

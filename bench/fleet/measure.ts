@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Shard } from '../../src/fleet/shard.ts';
 import { ReplicationError } from '../../src/model/errors.ts';
 import { startDynamodbServer } from '../../src/testing/dynamodb-server.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { formatBytes } from '../../src/report/format.ts';
 import { Machine } from '../measure/machine.ts';
 import { machineText, renderTable } from '../report/figures.ts';

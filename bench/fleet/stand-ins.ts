@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { z } from 'zod';
+import * as z from 'zod';
 import { AdminLogEntry, ServeReady, type ServeConfig } from '../../src/testing/serve.ts';
 import { root } from '../tools.ts';
 

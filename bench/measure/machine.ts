@@ -1,5 +1,5 @@
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What a measurement was made on. */
 export const Machine = z.object({

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Machine } from '../measure/machine.ts';
 import { manifestFloor, profiles } from '../relay/profile.ts';
 import { Run } from '../run.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { exceededLimits, mapRunUses } from '../../src/shards/limits.ts';
 import { partition, type ShardOptions } from '../../src/shards/partition.ts';
 import type { ShardInput } from '../../src/shards/work.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { substitutions } from './state-machine.ts';
 import { deployment, grantsWith, template } from './testing/deployed.ts';
 import { resolver } from './testing/resolve.ts';

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { createAuthority } from '../../src/testing/certificates.ts';
 import { buildImage } from '../../src/testing/image-builder.ts';
 import { type ProxyServer, startProxyServer } from '../../src/testing/proxy-server.ts';

@@ -10,7 +10,7 @@ import { DynamoDB } from '@aws-sdk/client-dynamodb';
 import { S3 } from '@aws-sdk/client-s3';
 import { SFN } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Account, startAccount } from '../../test/seedfarmer/account.ts';
 import { describeWith, requireTool } from '../../test/tools.ts';
 import { handler } from './removal.cjs';

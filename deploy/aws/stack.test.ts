@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Aspects, type Stack } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { metricNamespace } from './state-machine.ts';
 import { deployment, grantsWith, template, text } from './testing/deployed.ts';
 import { resolver } from './testing/resolve.ts';

@@ -1,6 +1,6 @@
 import type { ECR, Repository } from '@aws-sdk/client-ecr';
 import pLimit from 'p-limit';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Digest, isDigest } from '../model/digest.ts';
 import { awsErrorName } from './errors.ts';
 

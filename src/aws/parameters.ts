@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import type { Aws, AwsKeys } from './clients.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { BasicCredential } from '../model/credentials.ts';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import type { Aws } from './clients.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ReplicationError } from '../model/errors.ts';
 import { chartArchiveLimits, readArchive } from './archive.ts';
 import { type JsonLike, parseHelmYaml } from './helm-yaml.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Aws } from '../aws/clients.ts';
 import type { Downloads } from '../charts/downloads.ts';
 import { chartFetcher, type FetchChart } from '../charts/fetch.ts';

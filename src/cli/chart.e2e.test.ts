@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { extract } from 'tar';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ProgramRun, runProgram, type Variables } from '../../test/program.ts';
 import { startStandIns, type StandIns, vaultLogin } from '../../test/stand-ins.ts';
 import { describeWith, requireTool } from '../../test/tools.ts';

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type JsonApiServer, startJsonApiServer } from '../../test/json-api-server.ts';
 import { type ProgramRun, runProgram, type Variables } from '../../test/program.ts';
 import { ImageStatus } from '../status/status.ts';

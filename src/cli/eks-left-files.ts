@@ -1,6 +1,6 @@
 import { readFile, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { writeTree } from '../publish/consumers/write-tree.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
 

@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ProgramRun, runProgram, type Variables } from '../../test/program.ts';
 import { bucket, eksArguments, startStandIns, type StandIns, vaultLogin, withCharts } from '../../test/stand-ins.ts';
 import { digestOf } from '../model/digest.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ChartRuns, fates, startChartRuns } from '../../test/chart-runs.ts';
 import type { ProgramRun } from '../../test/program.ts';
 import type { StandIns } from '../../test/stand-ins.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { destinationAccount, type EcrWorld, startEcrWorld } from '../../test/ecr-world.ts';
 import { type ProgramRun, runProgram, type SpawnedProgram, startProgram, type Variables } from '../../test/program.ts';
 import { describeWith } from '../../test/tools.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { blobsOf, inWriteOrder, loadGraph, type ManifestNode } from '../copy/graph.ts';
 import { allTags, findReferrers } from '../copy/referrers.ts';
 import { cutFromAnnotation } from '../copy/platform-subset.ts';

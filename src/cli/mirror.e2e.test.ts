@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ProgramRun, runProgram, startProgram, type Variables } from '../../test/program.ts';
 import { Plan } from '../model/plan.ts';
 import { parseLock } from '../publish/lock.ts';

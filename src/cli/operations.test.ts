@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ProgramRun, runProgram, spawnProgram, type Variables } from '../../test/program.ts';
 import { bucket, eksArguments, startStandIns, type StandIns, vaultLogin, withCharts } from '../../test/stand-ins.ts';
 import { root } from '../../test/tools.ts';

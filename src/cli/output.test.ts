@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { runProgram, spawnProgram } from '../../test/program.ts';
 import { eksArguments, startStandIns, type StandIns } from '../../test/stand-ins.ts';
 

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { anchorsOf, codeIn, document, linksOf, tableBelow } from '../../test/readme/markdown.ts';
 import { parseRetentionType } from '../retention/destroy.ts';
 import { eksSettings } from './eks-settings.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ChartRuns, fates, startChartRuns } from '../../test/chart-runs.ts';
 import { describeWith, tool } from '../../test/tools.ts';
 import { discover } from '../charts/discovery/discover.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { KnownRate } from '../registry/pacer-bucket.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Aws } from '../aws/clients.ts';
 import { awsErrorName } from '../aws/errors.ts';
 import { ReplicationError } from '../model/errors.ts';

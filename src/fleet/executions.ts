@@ -1,5 +1,5 @@
 import type { DescribeExecutionOutput, ExecutionListItem, MapRunItemCounts, SFN } from '@aws-sdk/client-sfn';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 
 /** A run, as Step Functions tells it. Times are ISO 8601 in UTC. */

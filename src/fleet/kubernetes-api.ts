@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import { retryAfterMs } from '../registry/retry-after.ts';
 import { type ApiAnswer, apiError, nameTaken, temporary, unreachable } from './kubernetes-errors.ts';

@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { S3 } from '@aws-sdk/client-s3';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { awsErrorName } from '../aws/errors.ts';
 import { ReplicationError } from '../model/errors.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ErrorCode } from '../model/errors.ts';
 import { isDigest, type Digest } from '../model/digest.ts';
 import { PlannedImage } from '../model/plan.ts';

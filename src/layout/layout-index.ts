@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isDigest } from '../model/digest.ts';
 import { ReplicationError } from '../model/errors.ts';
 import { Descriptor } from '../model/manifest.ts';

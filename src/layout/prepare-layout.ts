@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ReplicationError } from '../model/errors.ts';
 import { isMissingFile, makeFolder, replaceFile, unfinishedPrefix } from './files.ts';
 import { type Edit, LayoutIndex } from './layout-index.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Credential, CredentialSource } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { SecretMask } from '../model/secrets.ts';

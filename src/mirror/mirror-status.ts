@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import { openSqlite } from '../status/sqlite.ts';
 import type { ImageStatus, StatusStore } from '../status/status.ts';

@@ -1,5 +1,5 @@
 import { type FileHandle, open, rename } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ReplicationError } from '../model/errors.ts';
 import { openSqlite, type SqliteDatabase } from '../status/sqlite.ts';
 import type { SectionState } from './schedule.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * What a deployment uses in the registry. Stored beside its result in the project's bucket, where the destroy of another

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Digest, isDigest } from './digest.ts';
 import { ReplicationError } from './errors.ts';
 import { isImageManifestType, isIndexType, isSchema1Type, mediaTypes } from './media-types.ts';

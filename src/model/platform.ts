@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ReplicationError } from './errors.ts';
 
 /** OCI image-spec v1.1 image-index.md, property `platform` (names as the specification writes them). */

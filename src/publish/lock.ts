@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { type Digest, digestOf } from '../model/digest.ts';
 import { ReplicationError } from '../model/errors.ts';
 import { sideObjectName } from '../model/inventory.ts';

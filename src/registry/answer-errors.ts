@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ErrorCode, ReplicationError } from '../model/errors.ts';
 import type { SecretMask } from '../model/secrets.ts';
 import { printable } from './addresses.ts';

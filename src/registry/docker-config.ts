@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Credential, CredentialSource } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { SecretMask } from '../model/secrets.ts';

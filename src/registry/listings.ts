@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Digest, digestAlgorithm, digestHex } from '../model/digest.ts';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';

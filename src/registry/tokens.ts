@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Credential } from '../model/credentials.ts';
 import { type ErrorCode, ReplicationError } from '../model/errors.ts';
 import { wordsOf } from './answer-errors.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ChartIsolation, IsolatedReference } from '../model/isolation.ts';
 
 /** Version of the report's format. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ObjectStore } from '../aws/s3.ts';
 import { Inventory, objectName, resultObjectOf, sideObjectName } from '../model/inventory.ts';
 

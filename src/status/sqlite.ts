@@ -1,7 +1,7 @@
 import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Database } from 'node-sqlite3-wasm';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { ReplicationError } from '../model/errors.ts';
 
 export type SqliteValue = number | string | null;

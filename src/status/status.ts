@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ImageState, imageStates } from './states.ts';
 
 /** One line of the status: an image, under one name at the target. */

@@ -4,7 +4,7 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Digest, digestAlgorithm, digestHex, hashFor, parseDigest } from '../model/digest.ts';
 import { readSynthetic, type SyntheticContent } from './synthetic.ts';
 

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { list } from 'tar';
 import { parse, stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Answer, AnswerError } from './answer.ts';
 import { FaultQueue, type FaultRule } from './faults.ts';
 import { type Exchange, startHttpHost, type TlsFiles } from './http-host.ts';

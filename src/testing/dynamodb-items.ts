@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { AnswerError, jsonAnswer } from './answer.ts';
 
 const Value = z.union([z.object({ N: z.string() }), z.object({ S: z.string() })]);

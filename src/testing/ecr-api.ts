@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Answer, AnswerError, jsonAnswer } from './answer.ts';
 import { imageOperations } from './ecr-images.ts';
 import { apiError, type Operation } from './ecr-operation.ts';

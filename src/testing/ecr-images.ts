@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isDigest, type Digest } from '../model/digest.ts';
 import { isTag } from '../model/reference.ts';
 import { apiError, operation, type Operation, page, Paging, repositoryOr404 } from './ecr-operation.ts';

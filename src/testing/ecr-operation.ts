@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { AnswerError, jsonAnswer } from './answer.ts';
 import type { RegistryContext } from './registry-context.ts';
 import type { Repository } from './registry-state.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { apiError, operation, type Operation, page, Paging, RepositoryName, repositoryOr404 } from './ecr-operation.ts';
 import type { RegistryContext } from './registry-context.ts';
 import type { Repository } from './registry-state.ts';

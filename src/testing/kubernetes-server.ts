@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { text } from 'node:stream/consumers';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Answer, AnswerError, jsonAnswer } from './answer.ts';
 import { FaultQueue } from './faults.ts';
 import { type Exchange, startHttpHost, type TlsFiles } from './http-host.ts';

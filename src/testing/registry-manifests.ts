@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Answer } from './answer.ts';
 import type { Exchange } from './http-host.ts';
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '../model/digest.ts';

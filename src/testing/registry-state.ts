@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Digest, digestOf, isDigest, parseDigest } from '../model/digest.ts';
 import { type Descriptor, type Manifest, parseManifest } from '../model/manifest.ts';
 import { isForeignLayerType } from '../model/media-types.ts';

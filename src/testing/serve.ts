@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
 import { pathToFileURL } from 'node:url';
-import { z } from 'zod';
+import * as z from 'zod';
 import { digestOf } from '../model/digest.ts';
 import { type Answer, jsonAnswer } from './answer.ts';
 import { startChartServer } from './chart-server.ts';

@@ -3,7 +3,7 @@ import { DynamoDB } from '@aws-sdk/client-dynamodb';
 import { S3 } from '@aws-sdk/client-s3';
 import { type DescribeExecutionOutput, SFN } from '@aws-sdk/client-sfn';
 import { SNS } from '@aws-sdk/client-sns';
-import { z } from 'zod';
+import * as z from 'zod';
 import { accountId, startAccount } from '../seedfarmer/account.ts';
 import { type Front, type Own, startFront } from './front.ts';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ShardResult } from '../../src/fleet/shard.ts';
 import { ImageStatus } from '../../src/status/status.ts';
 import { buildImage } from '../../src/testing/image-builder.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { describeWith } from '../tools.ts';
 import { completedUploads } from '../world/requests.ts';
 import { statusTable } from './account.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { containerName } from '../../deploy/aws/state-machine-tasks.ts';
 import type { Own } from './front.ts';
 

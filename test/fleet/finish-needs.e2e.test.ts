@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { lacking, roleGrants, type RoleNeed, unused } from '../../deploy/aws/testing/role-grants.ts';
 import { resolver, Template } from '../../deploy/aws/testing/resolve.ts';
 import { templateFile } from '../../deploy/aws/template.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { buildImage, type ImageContent } from '../../src/testing/image-builder.ts';
 import { describeWith } from '../tools.ts';
 import { bucket, statusTable } from './account.ts';

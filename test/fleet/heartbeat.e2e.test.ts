@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { describeWith } from '../tools.ts';
 import { type Containers, images, lastWord, said, startContainers, until } from './containers.ts';
 import type { OwnAnswer } from './front.ts';

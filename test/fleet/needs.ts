@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Need } from '../iam/compare.ts';
 
 /** A request to AWS, as its receiver sees it. */

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { buildImage, type ImageContent } from '../../src/testing/image-builder.ts';
 import { type ProgramRun, runProgram, startProgram } from '../program.ts';
 import { accountId } from '../seedfarmer/account.ts';

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SSM } from '@aws-sdk/client-ssm';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Deployment, resolver, Template } from '../../deploy/aws/testing/resolve.ts';
 import { templateFile } from '../../deploy/aws/template.ts';
 import { createAuthority } from '../../src/testing/certificates.ts';

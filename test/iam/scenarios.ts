@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { buildImage } from '../../src/testing/image-builder.ts';
 import { withCharts } from '../stand-ins.ts';
 import { spawnProgram, type Variables } from '../program.ts';

@@ -1,5 +1,5 @@
 import { parse, type ScalarTag, type CollectionTag } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * Resolves the few intrinsic functions that modulestack.yaml and Seed-Farmer's project policy use, so that their policies

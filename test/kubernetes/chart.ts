@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parse, parseAllDocuments, stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { jobOf, readJobTemplate } from '../../src/fleet/kubernetes-template.ts';
 import { requireTool, root } from '../tools.ts';
 

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { StoredJob } from '../../src/testing/kubernetes-server.ts';
 import { type ProgramRun, startProgram, type Variables } from '../program.ts';
 import { type Container, JobSpec, type PodTemplate } from './chart.ts';

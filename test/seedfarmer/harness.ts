@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { GetParameterCommand, ParameterNotFound, SSMClient } from '@aws-sdk/client-ssm';
-import { z } from 'zod';
+import * as z from 'zod';
 import { requireTool } from '../tools.ts';
 import { type Account, clientSettings, prepareProject } from './account.ts';
 import { type ModuleFiles, type ProjectSpec, writeDocker, writeProject } from './project.ts';

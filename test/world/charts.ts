@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ChartServer, startChartServer } from '../../src/testing/chart-server.ts';
 import { root } from '../tools.ts';
 

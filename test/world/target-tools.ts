@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { requireTool } from '../tools.ts';
 import type { World } from './world.ts';
 

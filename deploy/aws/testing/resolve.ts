@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Where and with what a template is looked at. */
 export interface Deployment {

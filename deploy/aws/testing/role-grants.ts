@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Need, notGranted, notNeeded } from '../../../test/iam/compare.ts';
 import type { Statement } from '../../../test/iam/template.ts';
 import { type Deployment, resolver, Template } from './resolve.ts';

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { describeWith, requireTool, root } from '../../../test/tools.ts';
 import { helmVersion } from '../helm.ts';
 import { createRenderer } from '../render/render-chart.ts';

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { describeWith, root } from '../../../test/tools.ts';
 import { type JsonLike, parseHelmYaml } from '../helm-yaml.ts';
 import { createRenderer } from '../render/render-chart.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Move } from '../patch/port.ts';
 import { below, isJsonMap, type Json, type JsonMap, textAt } from './objects.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import { unfinished } from '../../fleet/results.ts';
 import { type Planning, type ShardItem, ShardProgress, ShardResult } from '../../fleet/shard.ts';

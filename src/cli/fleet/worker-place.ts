@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type EnvironmentVariables, variable } from '../environment.ts';
 
 /** Where a worker runs, and where its log is read. */

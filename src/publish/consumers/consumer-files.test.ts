@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { PlannedChart } from '../../model/plan.ts';
 import { parseHelmYaml } from '../../charts/helm-yaml.ts';
 import { consumerFiles, valuesFile } from './consumer-files.ts';

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Downloads } from '../../charts/downloads.ts';
 import { isReplicationError, ReplicationError, toReplicationError } from '../../model/errors.ts';
 import { isRepository } from '../../model/reference.ts';

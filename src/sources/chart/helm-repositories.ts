@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseHelmYaml } from '../../charts/helm-yaml.ts';
 import type { CredentialSource } from '../../model/credentials.ts';
 import { ReplicationError } from '../../model/errors.ts';

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isReplicationError, ReplicationError, ReplicationErrors } from '../../model/errors.ts';
 import { parseYamlFile, validate } from '../eks/yaml-file.ts';
 import { checkSource } from './extra-images.ts';

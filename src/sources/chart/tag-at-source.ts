@@ -1,5 +1,5 @@
 import pLimit from 'p-limit';
-import { z } from 'zod';
+import * as z from 'zod';
 import { digestOf } from '../../model/digest.ts';
 import { isReplicationError, ReplicationError } from '../../model/errors.ts';
 import { type Descriptor, type ImageManifest, parseManifest } from '../../model/manifest.ts';

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { ReplicationErrors } from '../../model/errors.ts';
 import { DefaultFile, type DefaultFileText, knownKeys, VersionFile, type VersionFileText } from './schema.ts';
 import { parseYamlFile, validate, type YamlFile } from './yaml-file.ts';

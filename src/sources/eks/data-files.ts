@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
 import { checkDefaultFile, checkVersionFile, type FoundFile } from './checked-file.ts';
 import type { DataFileSet } from './entries.ts';

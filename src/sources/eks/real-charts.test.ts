@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Chart, readChart } from '../../charts/chart.ts';
 import { loadDataFiles } from './data-files.ts';
 import type { ChartEntry } from './entries.ts';

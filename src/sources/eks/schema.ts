@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ReplicationError } from '../../model/errors.ts';
 import { parsePlatform } from '../../model/platform.ts';
 

@@ -12,7 +12,7 @@ import {
   type Scalar,
   visit,
 } from 'yaml';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { ReplicationError, ReplicationErrors } from '../../model/errors.ts';
 import { nearestHint } from './nearest.ts';
 

@@ -1,5 +1,5 @@
 import semver from 'semver';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isReplicationError } from '../../model/errors.ts';
 import { parsePlatform, type Platform } from '../../model/platform.ts';
 import { isTag } from '../../model/reference.ts';
