@@ -12,6 +12,7 @@ import {
   newBlobState,
   newLead,
 } from './blob-state.ts';
+import { expectedBytes } from './expected-bytes.ts';
 import { mountsOfRun, type MountState, refuseMounts } from './mounts.ts';
 
 /** How long blobs wait to hear whether the target mounts, in milliseconds. */
@@ -40,9 +41,9 @@ export interface BlobMover {
 }
 
 export function createBlobMover(options: BlobSenderOptions): BlobMover {
-  const { counters } = options;
   const states = new Map<Digest, BlobState>();
   const mounts = mountsOfRun();
+  const expected = expectedBytes(options.counters, mounts);
   const totals: BlobTotals = { blobsRead: 0, blobsWritten: 0, blobsMounted: 0 };
   const sender = createBlobSender(options, mounts, totals);
 
@@ -60,7 +61,7 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
   };
 
   const noUpload = (need: BlobNeed): number => {
-    counters.expectedBytes -= need.descriptor.size;
+    expected.spared(need);
     return 0;
   };
 
@@ -71,7 +72,9 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
     ask: Ask,
   ): Promise<number> => {
     const sent = await sender.upload(need, state, session, ask);
-    return sent === 'present' ? noUpload(need) : sent;
+    if (sent === 'present') return noUpload(need);
+    expected.sent(need);
+    return sent;
   };
 
   /** Puts the blob into a repository that nothing can be mounted into yet. */
@@ -166,7 +169,7 @@ export function createBlobMover(options: BlobSenderOptions): BlobMover {
       if (announced.has(need.repository)) return;
       announced.add(need.repository);
       state.open.set(need.store, (state.open.get(need.store) ?? 0) + 1);
-      counters.expectedBytes += need.descriptor.size;
+      expected.announced(need, announced.size === 1);
     },
     allAnnounced() {
       sender.needs.settled = true;
