@@ -10,9 +10,9 @@ import {
 import { type Failure, failureOf } from '../model/result.ts';
 import { jsonText, writeFiles } from '../publish/files.ts';
 import type { EnvironmentVariables } from './environment.ts';
-import type { TaskHook } from './fleet/task.ts';
 import { boundHeap } from './heap-bound.ts';
 import { type JobResult, openSession, type Output, type Session } from './session.ts';
+import type { TaskHook } from './task-hook.ts';
 
 /** What the program stands in: streams and variables, given by the script that starts it. */
 export interface Environment {

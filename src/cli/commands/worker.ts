@@ -18,10 +18,10 @@ import { withRunFolder } from '../fleet/folder.ts';
 import { openPlaces } from '../fleet/places.ts';
 import { keepProgress } from '../fleet/progress.ts';
 import { ownRegion } from '../fleet/s3-client.ts';
-import type { TaskHook } from '../fleet/task.ts';
 import { workerPlace } from '../fleet/worker-place.ts';
 import { addTotals } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
+import type { TaskHook } from '../task-hook.ts';
 
 export interface WorkerOptions {
   /** Address of the shard. */
