@@ -1,4 +1,3 @@
-import type { Partition } from './partition.ts';
 import type { Work } from './work.ts';
 
 /** Less is not worth a worker: one takes about a minute to start. Seconds of the cost model. */
@@ -15,7 +14,11 @@ const farOff = 2;
  * fewer), until it fits.
  * @param workers at the same time: more shards than that come in whole rounds, or workers would stand idle in the last one
  */
-export function countFor(work: Work, workers: number | undefined, split: (count: number) => Partition): Partition {
+export function countFor<Split extends { readonly bytesFactor: number }>(
+  work: Work,
+  workers: number | undefined,
+  split: (count: number) => Split,
+): Split {
   const { images, total } = work;
   const largest = images.reduce((most, { alone }) => Math.max(most, alone.seconds), worthAWorker);
   const most = Math.min(mostByItself, images.length);
