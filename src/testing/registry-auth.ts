@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Answer, AnswerError, jsonAnswer } from './answer.ts';
 import type { Exchange } from './http-host.ts';
-import { ociError } from './registry-context.ts';
+import { ociError } from './oci-error.ts';
 
 export interface BearerAuth {
   readonly kind: 'bearer';

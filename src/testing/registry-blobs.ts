@@ -1,6 +1,7 @@
 import type { Answer } from './answer.ts';
 import { isDigest, type Digest } from '../model/digest.ts';
-import { existingRepository, ociError, type RegistryContext, type RepositoryHandler } from './registry-context.ts';
+import { ociError } from './oci-error.ts';
+import { existingRepository, type RegistryContext, type RepositoryHandler } from './registry-context.ts';
 
 /** HEAD of a blob: known per repository only, even when another one holds the same bytes. */
 export const headBlob: RepositoryHandler = async (context, _exchange, name, reference) => {

@@ -1,8 +1,8 @@
 import type { Answer } from './answer.ts';
-import { AnswerError, jsonAnswer } from './answer.ts';
 import type { BlobStorage, StagedUpload } from './blob-storage.ts';
 import type { Iam } from './ecr-iam.ts';
 import type { Exchange } from './http-host.ts';
+import { ociError } from './oci-error.ts';
 import type { Authenticator } from './registry-auth.ts';
 import type { RegistryState, Repository } from './registry-state.ts';
 
@@ -42,19 +42,6 @@ export interface RegistryContext {
   readonly endpoint: string;
   /** HOST as clients know it: what references and repositoryUri start with. */
   readonly hostName: string;
-}
-
-/** An error in the form of OCI distribution-spec v1.1 "Error Codes". */
-export function ociError(status: number, code: string, message: string, detail?: unknown): AnswerError {
-  const error = detail === undefined ? { code, message } : { code, message, detail };
-  return new AnswerError(
-    jsonAnswer(status, { errors: [error] }, { 'docker-distribution-api-version': 'registry/2.0' }),
-  );
-}
-
-/** What Go's router says about a path that nobody serves. */
-export function notFoundPage(): AnswerError {
-  return new AnswerError({ status: 404, headers: { 'content-type': 'text/plain' }, body: '404 page not found\n' });
 }
 
 /**

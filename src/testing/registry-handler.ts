@@ -1,9 +1,10 @@
 import { type Answer, jsonAnswer } from './answer.ts';
 import { dataPlaneActions } from './ecr-iam.ts';
 import type { Exchange } from './http-host.ts';
+import { notFoundPage, ociError } from './oci-error.ts';
 import type { Access } from './registry-auth.ts';
 import { deleteBlob, getBlob, headBlob } from './registry-blobs.ts';
-import { notFoundPage, ociError, type RegistryContext, type RepositoryHandler } from './registry-context.ts';
+import type { RegistryContext, RepositoryHandler } from './registry-context.ts';
 import { catalog, listReferrers, listTags } from './registry-lists.ts';
 import { deleteManifest, getManifest, putManifest } from './registry-manifests.ts';
 import { cancelUpload, patchUpload, putUpload, repositoryArn, startUpload, uploadStatus } from './registry-uploads.ts';

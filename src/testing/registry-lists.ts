@@ -2,13 +2,8 @@ import { isDigest } from '../model/digest.ts';
 import { mediaTypes } from '../model/media-types.ts';
 import { type Answer, jsonAnswer } from './answer.ts';
 import type { Exchange } from './http-host.ts';
-import {
-  existingRepository,
-  notFoundPage,
-  ociError,
-  type RegistryContext,
-  type RepositoryHandler,
-} from './registry-context.ts';
+import { notFoundPage, ociError } from './oci-error.ts';
+import { existingRepository, type RegistryContext, type RepositoryHandler } from './registry-context.ts';
 
 /**
  * Tags, in pages. ECR gives 100 a page unless told, refuses n > 1000 and follows only its own opaque tokens

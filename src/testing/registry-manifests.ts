@@ -6,9 +6,9 @@ import { type Manifest, maxManifestBytes } from '../model/manifest.ts';
 import { isIndexType, isSchema1Type, mediaTypes } from '../model/media-types.ts';
 import { isTag } from '../model/reference.ts';
 import { wildcard } from './ecr-iam.ts';
+import { ociError } from './oci-error.ts';
 import {
   existingRepository,
-  ociError,
   type RegistryContext,
   type RepositoryHandler,
   repositoryForPush,

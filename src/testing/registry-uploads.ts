@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Answer } from './answer.ts';
 import type { Exchange } from './http-host.ts';
 import { type Digest, digestAlgorithm, isDigest } from '../model/digest.ts';
+import { ociError } from './oci-error.ts';
 import {
   existingRepository,
-  ociError,
   type RegistryContext,
   type RepositoryHandler,
   repositoryForPush,
