@@ -6,7 +6,7 @@ import { noCredentials } from '../src/model/credentials.ts';
 import { directNetwork } from '../src/model/network.ts';
 import type { CopyResult, Failure, Outcome } from '../src/model/result.ts';
 import type { WriteStore } from '../src/model/store.ts';
-import { type PacerClock, systemClock } from '../src/registry/pacer.ts';
+import { type PacerClock, systemClock } from '../src/registry/clock.ts';
 import { registryStore, type RegistryOptions } from '../src/registry/store.ts';
 import { createTransport, type Transport, type TransportOptions } from '../src/registry/transport.ts';
 import { newProgressCounters, type RunEvent } from '../src/report/events.ts';

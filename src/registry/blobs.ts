@@ -4,9 +4,9 @@ import { ReplicationError } from '../model/errors.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import type { OpenBlobOptions } from '../model/store.ts';
 import type { RegistryClient, RegistryRequest } from './client.ts';
-import { decodedStream, encodingOf } from './encoding.ts';
+import { decodedStream } from './encoding.ts';
 import type { Answer } from './exchange.ts';
-import { headerOf, lengthOf } from './headers.ts';
+import { encodingOf, headerOf, lengthOf } from './headers.ts';
 
 /** OCI distribution-spec v1.1 "Pulling blobs" and "Checking if content exists in the registry". */
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ReplicationError } from '../model/errors.ts';
 import { DownHosts } from './down-hosts.ts';
-import type { PacerClock } from './pacer.ts';
+import type { PacerClock } from './clock.ts';
 
 const url = new URL('https://registry.example/v2/');
 const { origin } = url;

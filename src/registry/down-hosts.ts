@@ -1,5 +1,5 @@
 import { ReplicationError } from '../model/errors.ts';
-import type { PacerClock } from './pacer.ts';
+import type { PacerClock } from './clock.ts';
 
 interface Down {
   readonly error: ReplicationError;

@@ -1,20 +1,13 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { brotliDecompressSync, createBrotliDecompress, createGunzip, createInflate, gunzipSync, inflateSync } from 'node:zlib'; // prettier-ignore
 import { ReplicationError } from '../model/errors.ts';
 import type { Answer } from './exchange.ts';
-import { headerOf } from './headers.ts';
+import { encodingOf } from './headers.ts';
 
 /**
  * Answers that were compressed for the way (RFC 9110 section 8.4), though we ask for none: proxies that compress whatever
  * passes, and stores that keep a file compressed. Digests and sizes are of what was compressed.
  */
-
-/** The name of the encoding in which a body comes, in lower case; `undefined` when it comes as it is. */
-export function encodingOf(headers: IncomingHttpHeaders): string | undefined {
-  const name = headerOf(headers, 'content-encoding')?.trim().toLowerCase();
-  return name === undefined || name === '' || name === 'identity' ? undefined : name.replace(/^x-/, '');
-}
 
 /**
  * An answer of a registry's interface, decoded: at most `limit` bytes; as it is where it is not in the encoding that it tells.

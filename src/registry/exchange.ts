@@ -2,8 +2,7 @@ import { Readable } from 'node:stream';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { errors } from 'undici';
-import { encodingOf } from './encoding.ts';
-import { lengthOf } from './headers.ts';
+import { encodingOf, lengthOf } from './headers.ts';
 
 /** One HTTP request, as it goes over the wire. */
 export interface Outgoing {

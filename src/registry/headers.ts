@@ -23,3 +23,9 @@ export function digestHeaderOf(headers: IncomingHttpHeaders): Digest | undefined
 export function mediaTypeOf(headers: IncomingHttpHeaders): string | undefined {
   return headerOf(headers, 'content-type')?.split(';')[0]?.trim().toLowerCase();
 }
+
+/** Content-Encoding: the name of the encoding in which a body comes, in lower case; `undefined` when it comes as it is. */
+export function encodingOf(headers: IncomingHttpHeaders): string | undefined {
+  const name = headerOf(headers, 'content-encoding')?.trim().toLowerCase();
+  return name === undefined || name === '' || name === 'identity' ? undefined : name.replace(/^x-/, '');
+}

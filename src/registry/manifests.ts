@@ -10,9 +10,8 @@ import {
 import { isImageManifestType, isIndexType, isSchema1Type, manifestAccept, mediaTypes } from '../model/media-types.ts';
 import { type Words, wordsOf } from './answer-errors.ts';
 import type { RegistryClient, RegistryRequest } from './client.ts';
-import { encodingOf } from './encoding.ts';
 import type { Answer } from './exchange.ts';
-import { digestHeaderOf, headerOf, lengthOf, mediaTypeOf } from './headers.ts';
+import { digestHeaderOf, encodingOf, headerOf, lengthOf, mediaTypeOf } from './headers.ts';
 
 /** OCI distribution-spec v1.1 "Pulling manifests" and "Pushing Manifests", one registry. */
 

@@ -1,6 +1,6 @@
 import { LearnedRate } from './learned-rate.ts';
 import type { Bucket, KnownRate, Refusal } from './pacer-bucket.ts';
-import type { PacerClock } from './pacer.ts';
+import type { PacerClock } from './clock.ts';
 
 /**
  * One rate that several processes spend together. It hands out places in time: each is good for one request, and no two

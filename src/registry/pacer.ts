@@ -1,25 +1,8 @@
 import { cancellation } from './cancelled.ts';
+import type { PacerClock } from './clock.ts';
 import { LearnedRate } from './learned-rate.ts';
 import type { Bucket, KnownRate } from './pacer-bucket.ts';
 import { SharedBucket, type SharedRate } from './pacer-shared.ts';
-
-/** How a pacer waits and rolls dice; replaced in tests. Times in milliseconds, `now` monotonic. */
-export interface PacerClock {
-  now(): number;
-  /** Calls back once after the delay; returns a function that cancels it. */
-  after(ms: number, callback: () => void): () => void;
-  /** A number in [0, 1). */
-  random(): number;
-}
-
-export const systemClock: PacerClock = {
-  now: () => performance.now(),
-  after: (ms, callback) => {
-    const timer = setTimeout(callback, ms);
-    return () => clearTimeout(timer);
-  },
-  random: () => Math.random(),
-};
 
 export interface PacerOptions {
   /** Requests under way at once. */

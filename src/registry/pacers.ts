@@ -2,7 +2,8 @@ import { BusyTime } from '../report/busy-time.ts';
 import type { ProgressCounters } from '../report/events.ts';
 import type { KnownRate } from './pacer-bucket.ts';
 import type { ShareRates } from './pacer-shared.ts';
-import { Pacer, type PacerClock } from './pacer.ts';
+import type { PacerClock } from './clock.ts';
+import { Pacer } from './pacer.ts';
 
 /** Kinds of requests that a host limits apart from each other. */
 export type RequestClass = 'head' | 'get' | 'blob-get' | 'upload-post' | 'blob-put' | 'manifest-put' | 'token' | 'api';

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { directNetwork } from '../model/network.ts';
 import { SecretMask } from '../model/secrets.ts';
 import { newProgressCounters } from '../report/events.ts';
-import { systemClock } from './pacer.ts';
+import { systemClock } from './clock.ts';
 import { sharedLookup } from './resolver.ts';
 import { serve, type TestHost, testTransport } from './test-host.ts';
 import type { Transport, TransportOptions, TransportRequest } from './transport.ts';
