@@ -7,6 +7,7 @@ const roleOf: Readonly<Record<string, string>> = {
   plan: 'PlanRole',
   worker: 'WorkerRole',
   summary: 'SummaryRole',
+  finish: 'FinishRole',
   ak: 'StateMachineRole',
 };
 export const roles = Object.values(roleOf);

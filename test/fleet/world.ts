@@ -74,6 +74,10 @@ export interface FleetWorld {
   readonly folder: string;
   /** What the source's registry wanted from each kind of container. */
   readonly registryNeeds: () => ReadonlyMap<string, readonly Need[]>;
+  /** Starts the ECR of another account and region of partition `aws`, under its real name. */
+  readonly registry: (account: string, region: string) => Promise<RegistryServer>;
+  /** Deploys the stack anew, with other parameters. */
+  readonly deploy: (parameters: Deployment['parameters']) => Promise<void>;
   close(): Promise<void>;
 }
 
@@ -108,6 +112,7 @@ export async function startFleetWorld(shardCount: number, own?: Own): Promise<Fl
   const source = await registry(accountId, region, 'aws', 'amazonaws.com');
   const limit = { perSecond: 10, burst: 10 };
   const destination = await registry(destinationAccount, 'cn-northwest-1', 'aws-cn', 'amazonaws.com.cn', limit);
+  const more: RegistryServer[] = [];
   await writeFile(join(folder, 'ca.pem'), authority.certificate);
   for (const name of ['home', 'tmp']) await mkdir(join(folder, name));
   const registryNeeds = new Map<string, Need[]>();
@@ -144,9 +149,15 @@ export async function startFleetWorld(shardCount: number, own?: Own): Promise<Fl
       note();
       return registryNeeds;
     },
+    async registry(id, at) {
+      const server = await registry(id, at, 'aws', 'amazonaws.com');
+      more.push(server);
+      return server;
+    },
+    deploy: async (parameters) => account.define(await deployedDefinition(shardCount, parameters)),
     async close() {
       await tasks.close();
-      await Promise.all([source, destination, proxy, account].map((each) => each.close()));
+      await Promise.all([source, destination, proxy, account, ...more].map((each) => each.close()));
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -182,9 +193,11 @@ const Definition = z.looseObject({
  * The definition out of the template, as CloudFormation gives it to Step Functions. Other are here: the times, and the
  * number of shards, which would be one for so few bytes.
  */
-async function deployedDefinition(shardCount: number): Promise<string> {
+async function deployedDefinition(shardCount: number, parameters = deployment.parameters): Promise<string> {
   const template = Template.parse(JSON.parse(await readFile(templateFile, 'utf8')));
-  const text = resolver(template, deployment)(template.Resources['StateMachine']?.Properties['DefinitionString']);
+  const text = resolver(template, { ...deployment, parameters })(
+    template.Resources['StateMachine']?.Properties['DefinitionString'],
+  );
   const definition = Definition.parse(JSON.parse(z.string().parse(text)));
   definition.States.Settings.Parameters.plan.push('--shard-count', String(shardCount));
   return JSON.stringify(definition, (key, value: unknown) => {
