@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { type CopyRequest, placeName, type TargetPlace } from '../copy/request.ts';
 import type { CredentialSource } from '../model/credentials.ts';
 import { ReplicationError, ReplicationErrors } from '../model/errors.ts';
+import type { Origin } from '../model/plan.ts';
 import { parsePlatform, type Platform } from '../model/platform.ts';
 import { formatLocation, locate, parseReference } from '../model/reference.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
@@ -59,6 +60,7 @@ export async function listedWork(
   return {
     requests,
     images: requests.map((request) => plannedImage(request, { host: layout })),
+    origins: originsOf(entries, images),
     root: command.target === undefined ? undefined : targetRoot(command.target),
     targetStore: (host) => {
       const store = stores.get(host);
@@ -190,6 +192,19 @@ function refuseSharedNames(entries: readonly ImageListEntry[], requests: readonl
     }
   }
   if (problems.length > 0) throw new ReplicationErrors(problems);
+}
+
+/** Which lines ask for each artifact. @param requests of the entries, in their order */
+function originsOf(
+  entries: readonly ImageListEntry[],
+  requests: readonly CopyRequest[],
+): ReadonlyMap<string, readonly Origin[]> {
+  const origins = new Map<string, Origin[]>();
+  for (const [position, { artifact }] of requests.entries()) {
+    const origin = entries[position]?.origin;
+    if (origin !== undefined) origins.set(artifact, [...(origins.get(artifact) ?? []), origin]);
+  }
+  return origins;
 }
 
 /** Lines with the same source become one artifact with several names, so that it is asked about and read once. */

@@ -3,7 +3,7 @@ import type { CopyRequest } from '../copy/request.ts';
 import type { CredentialSource } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
 import type { Lock } from '../model/lock.ts';
-import type { Plan } from '../model/plan.ts';
+import type { Origin, Plan } from '../model/plan.ts';
 import type { Outcome } from '../model/result.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
 import { writeLock } from '../publish/lock.ts';
@@ -18,6 +18,8 @@ import type { Session } from './session.ts';
 export interface ImagesWork {
   readonly requests: readonly CopyRequest[];
   readonly images: Plan['images'];
+  /** Lines of the list that ask for an image, by its source; a lock does without, since it may be replicated elsewhere. */
+  readonly origins: ReadonlyMap<string, readonly Origin[]>;
   /** What targets begin with, where `--target` says so. */
   readonly root: string | undefined;
   readonly targetStore: (host: string) => WriteStore;
@@ -52,6 +54,7 @@ export async function lockedWork(
   return {
     requests: lockRequests(lock, { source: sources, target }),
     images: planFromLock(lock).images,
+    origins: new Map(),
     root: lock.target,
     targetStore: target,
     lock,

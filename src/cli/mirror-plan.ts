@@ -9,7 +9,6 @@ import type { MirrorFile } from '../sources/mirror/mirror-file.ts';
 import { announceRequests } from './announce.ts';
 import { mirrorRequests } from './mirror-pass.ts';
 import type { MirrorSettings } from './mirror-settings.ts';
-
 import { openMirrorStores } from './mirror-stores.ts';
 import { tellEstimate } from './plan-estimate.ts';
 import { platformTexts } from './platform-text.ts';
@@ -62,6 +61,7 @@ export async function planMirror(
       failures: [...unresolved.map(({ section, error }) => failureOf(`[${section}]`, error)), ...unread],
       totals: undefined,
       files,
+      report: { plan },
     };
   } finally {
     await stores.close();

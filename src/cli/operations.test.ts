@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { type ProgramRun, runProgram, spawnProgram, type Variables } from '../../test/program.ts';
 import { bucket, eksArguments, startStandIns, type StandIns, vaultLogin, withCharts } from '../../test/stand-ins.ts';
 import { root } from '../../test/tools.ts';
+import { Plan } from '../model/plan.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
 
@@ -82,6 +83,31 @@ describe('images', () => {
     expectStatus(again, 0);
     expect(again.stdout).toContain('nothing to copy');
     expect(target.count('manifest-put') + target.count('upload-start')).toBe(0);
+  });
+
+  it('leaves with --plan what would be copied, and which lines ask for it, and copies nothing', async () => {
+    const source = `${world.open.host}/team/cache:7.0.9`;
+    const lines = ['# first', `${source} ${target.host}/later:a`, `${source} ${target.host}/later:b`];
+    const run = await images(lines, ['--plan', '--platforms', 'linux/amd64']);
+    expectStatus(run, 0);
+    const plan = Plan.parse(JSON.parse(await readFile(join(world.out, 'plan.json'), 'utf8')));
+    const list = join(world.folder, 'images.txt');
+    expect(plan).toEqual({
+      version: 1,
+      job: 'images',
+      images: [
+        {
+          kind: 'image',
+          source,
+          platforms: ['linux/amd64'],
+          targets: [`${target.host}/later:a`, `${target.host}/later:b`],
+          origins: [2, 3].map((line) => ({ path: `${list}:${line}`, file: list, line })),
+        },
+      ],
+      charts: [],
+    });
+    expect(run.stdout.slice(run.stdout.lastIndexOf('files:'))).toContain(join(world.out, 'plan.json'));
+    expect(target.repositories()).not.toContain('later');
   });
 
   it('puts lines without target under --target, by the path of their source', async () => {

@@ -1,10 +1,11 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { runProgram, spawnProgram } from '../../test/program.ts';
 import { eksArguments, startStandIns, type StandIns } from '../../test/stand-ins.ts';
 import { ReportData } from '../report/report-data.ts';
+import { startRegistryServer } from '../testing/registry-server.ts';
 
 let world: StandIns;
 let folder = '';
@@ -19,6 +20,11 @@ afterAll(async () => {
 
 async function reportOf(name: string): Promise<ReportData> {
   return ReportData.parse(JSON.parse(await readFile(join(folder, name, 'report.json'), 'utf8')));
+}
+
+/** Heads of the table of images. */
+function heads(page: string): readonly string[] {
+  return [...page.matchAll(/<th scope="col" class="[a-z]+">([^<]+)<\/th>/g)].map(([, head = '']) => head);
 }
 
 describe('--report', () => {
@@ -43,7 +49,30 @@ describe('--report', () => {
     const run = await spawnProgram([...args, '--report', join(folder, 'letters')], world.env);
     expect(run.status, run.stdout).toBe(1);
     const page = await readFile(join(folder, 'letters', 'report.html'), 'utf8');
-    expect(page).toContain('“size” is everything in it');
+    expect(page).toContain('<span aria-label="to">→</span>');
+  });
+
+  it('of a list has its lines, where the time went, and no column that is empty', async () => {
+    const target = await startRegistryServer({ manners: 'plain' });
+    onTestFinished(() => target.close());
+    const list = join(folder, 'lines.txt');
+    await writeFile(list, `# two\n${world.open.host}/team/init:1.0 ${target.host}/report/init:1`);
+    const args = ['images', '--list', list, '--out', folder, '--report', join(folder, 'list')];
+    const planned = await runProgram([...args, '--plan'], world.env);
+    expect(planned.status, planned.stdout).toBe(0);
+    expect((await reportOf('list')).summary.images).toEqual({ copied: 0, unchanged: 0, failed: 0, open: 1 });
+    const before = await readFile(join(folder, 'list', 'report.html'), 'utf8');
+    expect(before).toContain('1 image and 0 charts would be copied');
+    expect(heads(before)).toEqual(['Image or chart', 'Host', 'Outcome', 'Platforms', 'Needed by']);
+    const run = await runProgram([...args, '--platforms', 'linux/amd64'], world.env);
+    expect(run.status, run.stdout).toBe(0);
+    const page = await readFile(join(folder, 'list', 'report.html'), 'utf8');
+    expect(heads(page)).toEqual(['Image or chart', 'Host', 'Outcome', 'Platforms', 'Sent', 'Time', 'Needed by']);
+    expect(page).toContain('linux/amd64</td>');
+    expect(page).toContain(`<code>${list}:2</code>`);
+    expect(page).not.toContain('“size”');
+    expect(page).toMatch(/Time: .* to copy, .*writing to targets in .*, processor /);
+    expect((await reportOf('list')).totals?.spent).toMatchObject({ cpu: expect.any(Number) as number });
   });
 
   it('leaves them after a run that failed, too', async () => {

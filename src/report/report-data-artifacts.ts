@@ -119,7 +119,9 @@ function digestAfter(outcome: Outcome | undefined): string | undefined {
 }
 
 function originText({ file, line, path }: Origin): string {
-  return [file, line, path].filter((part) => part !== undefined).join(':');
+  const place = [file, line].filter((part) => part !== undefined).join(':');
+  // A line of a list has no path in it.
+  return place === path || place === '' ? path : `${place}:${path}`;
 }
 
 /** The registry that a reference leads to; what is no reference is told by its first segment. */

@@ -99,6 +99,17 @@ export const ReportTotals = z.object({
   blobsMounted: z.number(),
   manifestsWritten: z.number(),
   seconds: z.number(),
+  /** Seconds of the copying during which each went on; they overlap. `limited`: a rate limit was waited for. */
+  spent: z
+    .object({
+      reading: z.number(),
+      writing: z.number(),
+      limited: z.number(),
+      /** Host whose limit it was, most of the time. */
+      limitedBy: z.string().optional(),
+      cpu: z.number(),
+    })
+    .optional(),
 });
 
 const Counts = z.object({ copied: count, unchanged: count, failed: count, open: count });

@@ -2,6 +2,7 @@ import type { Failure, Outcome, Totals } from '../model/result.ts';
 import type { RunEvent } from './events.ts';
 import { counted, formatBytes, formatDuration, formatRate, lines, oneLine, shortened } from './format.ts';
 import { retriesText } from './progress.ts';
+import { isMeasured, spentText } from './spent-text.ts';
 import type { Tally } from './tally.ts';
 
 /** One line for an artifact that is done with. */
@@ -90,19 +91,8 @@ function totalsLines(totals: Totals): readonly string[] {
   return [
     `  moved      ${formatBytes(bytesRead)} read, ${formatBytes(bytesWritten)} sent${rate}; ` +
       `${counted(blobsWritten, 'blob')} sent${mounted}, ${counted(manifestsWritten, 'manifest')} (1 MB = 1,000,000 bytes)`,
-    `  time       ${spentText(totals)}`,
+    ...(isMeasured(totals.spent) ? [`  time       ${spentText(totals)}`] : []),
   ];
-}
-
-/** The steps overlap, so they do not add up to the whole. */
-function spentText({ seconds, spent }: Totals): string {
-  const parts = [`${formatDuration(seconds)} to copy`];
-  if (spent.reading > 0) parts.push(`reading from sources in ${formatDuration(spent.reading)} of it`);
-  if (spent.writing > 0) parts.push(`writing to targets in ${formatDuration(spent.writing)}`);
-  if (spent.limited >= 0.05)
-    parts.push(`waiting for the rate limit of ${spent.limitedBy ?? 'a host'} in ${formatDuration(spent.limited)}`);
-  parts.push(`processor ${formatDuration(spent.cpu)}`);
-  return parts.join(', ');
 }
 
 function section(title: string, items: readonly string[]): readonly string[] {

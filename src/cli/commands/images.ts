@@ -1,6 +1,9 @@
+import { resolve } from 'node:path';
 import { placeName } from '../../copy/request.ts';
 import { firstCredential } from '../../model/credentials.ts';
 import { ReplicationError } from '../../model/errors.ts';
+import { type Plan, planVersion } from '../../model/plan.ts';
+import { jsonText, writeFiles } from '../../publish/files.ts';
 import { announceRequests } from '../announce.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { refuseLayout } from '../fleet/layout.ts';
@@ -38,6 +41,9 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
         : await lockedWork(session, command, command.lock, sources, credentials, ecr);
     announce(session, command, work);
     if (command.shards !== undefined) return await sharded(session, command, work);
+    const plan = planOf(work);
+    const files = await writeFiles(resolve(command.out), { 'plan.json': jsonText(plan) });
+    const report = { plan };
     if (command.plan === true) {
       for (const request of work.requests)
         for (const place of request.targets)
@@ -46,7 +52,7 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
             level: 'info',
             message: `${request.artifact} -> ${placeName(place)}`,
           });
-      return { failures: await tellEstimate(session, work.requests), totals: undefined };
+      return { failures: await tellEstimate(session, work.requests), totals: undefined, files, report };
     }
     const replication = await replicate(work.lock === undefined ? session : lockedSession(session), {
       images: work.requests,
@@ -56,11 +62,23 @@ export async function runImages(session: Session, command: ImagesCommand): Promi
     for (const message of replication.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
     const { outcomes, totals } = replication;
     const failures = [...replication.failures, ...(work.lock === undefined ? [] : lockMismatches(work.lock, outcomes))];
-    if (command.writeLock !== true || failures.length > 0 || session.admission.aborted) return { failures, totals };
-    return { failures, totals, files: await leaveLock(session.signal, command.out, work, sources, outcomes) };
+    if (command.writeLock !== true || failures.length > 0 || session.admission.aborted)
+      return { failures, totals, files, report };
+    const left = await leaveLock(session.signal, command.out, work, sources, outcomes);
+    return { failures, totals, files: [...files, ...left], report };
   } finally {
     await ecr.close();
   }
+}
+
+function planOf({ images, origins }: ImagesWork): Plan {
+  const asked = images.map((image) => ({ ...image, origins: [...(origins.get(image.source) ?? image.origins)] }));
+  return {
+    version: planVersion,
+    job: 'images',
+    images: asked.sort((a, b) => (a.source < b.source ? -1 : 1)),
+    charts: [],
+  };
 }
 
 async function sharded(session: Session, command: ImagesCommand, work: ImagesWork): Promise<JobResult> {

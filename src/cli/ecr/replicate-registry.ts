@@ -42,9 +42,10 @@ export async function replicateRegistry(
   try {
     announce(session, opened);
     if (settings.sharding !== undefined) return await sharded(around, settings, settings.sharding, opened);
-    const files = await writeFiles(resolve(settings.out), { 'plan.json': jsonText(planOf(opened.work)) });
+    const plan = planOf(opened.work);
+    const files = await writeFiles(resolve(settings.out), { 'plan.json': jsonText(plan) });
     const result = settings.plan ? await planned(session, opened) : await replicated(around, settings, asking, opened);
-    return { ...result, files: [...files, ...(result.files ?? [])] };
+    return { ...result, files: [...files, ...(result.files ?? [])], report: { plan } };
   } finally {
     await opened.close();
   }

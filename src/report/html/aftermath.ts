@@ -1,6 +1,7 @@
 import { html } from 'hono/html';
 import { counted, formatBytes, formatDuration } from '../format.ts';
 import type { ReportData } from '../report-data.ts';
+import { isMeasured, spentText } from '../spent-text.ts';
 import { badge, code, folded, list, type Markup, section } from './parts.ts';
 
 /** What the same run would do if it were started again. */
@@ -30,7 +31,12 @@ export function runSection(data: ReportData): Markup {
   return section(
     'run',
     'About the run',
-    html`${totals === undefined ? '' : html`<p>${totalsText(totals)}</p>`}
+    html`${
+      totals === undefined
+        ? ''
+        : html`<p>${totalsText(totals)}</p>
+            ${timeText(totals)}`
+    }
     ${
       notices.length === 0
         ? ''
@@ -68,4 +74,9 @@ function totalsText({
 }: NonNullable<ReportData['totals']>): string {
   const mounted = blobsMounted > 0 ? `, ${blobsMounted} mounted` : '';
   return `${formatBytes(bytesRead)} read and ${formatBytes(bytesWritten)} sent in ${formatDuration(seconds)}: ${counted(blobsWritten, 'blob')}${mounted}, ${counted(manifestsWritten, 'manifest')}.`;
+}
+
+/** As the summary at the terminal says it. */
+function timeText({ seconds, spent }: NonNullable<ReportData['totals']>): Markup | '' {
+  return spent === undefined || !isMeasured(spent) ? '' : html`<p>Time: ${spentText({ seconds, spent })}.</p>`;
 }

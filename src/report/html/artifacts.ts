@@ -3,55 +3,98 @@ import { counted, formatBytes, formatDuration } from '../format.ts';
 import type { ReportArtifact, ReportData } from '../report-data.ts';
 import { code, folded, list, type Markup, outcomeBadge, section, tag } from './parts.ts';
 
-/** What was copied: every image and chart, with where it came from and where it went. */
+interface Column {
+  readonly head: Markup;
+  readonly cell: (artifact: ReportArtifact, verdict: ReportData['verdict']) => Markup;
+  /** Whether it says anything of an artifact; without it: of any. */
+  readonly says?: (artifact: ReportArtifact) => boolean;
+}
+
+const columns: readonly Column[] = [
+  {
+    head: html`<th scope="col" class="names">Image or chart</th>`,
+    cell: (each) => html`<th scope="row" class="names" data-sort="${each.artifact}">${names(each)}</th>`,
+  },
+  { head: html`<th scope="col" class="host">Host</th>`, cell: ({ host }) => html`<td data-label="Host">${host}</td>` },
+  {
+    head: html`<th scope="col" class="outcome">Outcome</th>`,
+    cell: ({ outcome }, verdict) => html`<td>${outcomeBadge(outcome, verdict)}</td>`,
+  },
+  {
+    head: html`<th scope="col" class="platforms">Platforms</th>`,
+    cell: ({ platforms }) =>
+      html`<td data-label="Platforms">${platforms === 'all' ? 'all' : platforms.join(', ')}</td>`,
+  },
+  numbers('Size', ({ size }) => size, formatBytes),
+  numbers('Sent', ({ bytesSent }) => bytesSent, formatBytes),
+  numbers('Time', ({ seconds }) => seconds, formatDuration),
+  {
+    head: html`<th scope="col" class="needed">Needed by</th>`,
+    cell: ({ charts, origins }) =>
+      html`<td data-label="Needed by" data-sort="${charts.join(', ')}">${charts.join(', ')} ${originsOf(origins)}</td>`,
+    says: ({ charts, origins }) => charts.length + origins.length > 0,
+  },
+];
+
+function numbers(
+  title: string,
+  value: (artifact: ReportArtifact) => number | undefined,
+  text: (value: number) => string,
+): Column {
+  return {
+    head: html`<th scope="col" class="number">${title}</th>`,
+    cell: (artifact) => {
+      const known = value(artifact);
+      return html`<td class="number" data-label="${title}" data-sort="${known ?? ''}">
+        ${known === undefined ? '' : text(known)}
+      </td>`;
+    },
+    says: (artifact) => value(artifact) !== undefined,
+  };
+}
+
+/** What was copied: every image and chart, with where it came from and where it went. A column that is empty is left out. */
 export function artifactSection({ artifacts, verdict }: ReportData): Markup {
+  const shown = columns.filter(({ says = () => true }) => artifacts.length === 0 || artifacts.some(says));
   return section(
     'artifacts',
     'Images and charts',
     html`<table class="sortable">
         <caption>
-          Source, target and digest of each; “size” is everything in it, “sent” what this run moved to the target
+          ${captionOf(artifacts)}
         </caption>
         <thead>
           <tr>
-            <th scope="col" class="names">Image or chart</th>
-            <th scope="col" class="host">Host</th>
-            <th scope="col" class="outcome">Outcome</th>
-            <th scope="col" class="platforms">Platforms</th>
-            <th scope="col" class="number">Size</th>
-            <th scope="col" class="number">Sent</th>
-            <th scope="col" class="number">Time</th>
-            <th scope="col" class="needed">Needed by</th>
+            ${shown.map(({ head }) => head)}
           </tr>
         </thead>
         <tbody>
-          ${artifacts.map((artifact) => artifactRow(artifact, verdict))}
+          ${artifacts.map((artifact) => artifactRow(artifact, shown, verdict))}
         </tbody>
       </table>
       <p class="no-match" hidden>Nothing here matches.</p>`,
   );
 }
 
-function artifactRow(artifact: ReportArtifact, verdict: ReportData['verdict']): Markup {
-  const { size, bytesSent, seconds, platforms, charts, host, origins } = artifact;
+/** Words only for the columns that are there. */
+function captionOf(artifacts: readonly ReportArtifact[]): string {
+  const words = [
+    ...(artifacts.some(({ size }) => size !== undefined) ? ['“size” is everything in it'] : []),
+    ...(artifacts.some(({ bytesSent }) => bytesSent !== undefined)
+      ? ['“sent” is what this run moved to the target']
+      : []),
+  ];
+  return ['Source, target and digest of each', ...(words.length === 0 ? [] : [words.join(', ')])].join('; ');
+}
+
+function artifactRow(artifact: ReportArtifact, shown: readonly Column[], verdict: ReportData['verdict']): Markup {
   return html`<tr
     data-row="artifact"
     data-outcome="${artifact.outcome}"
-    data-host="${host}"
-    data-charts="${JSON.stringify(charts)}"
+    data-host="${artifact.host}"
+    data-charts="${JSON.stringify(artifact.charts)}"
   >
-    <th scope="row" class="names" data-sort="${artifact.artifact}">${names(artifact)}</th>
-    <td data-label="Host">${host}</td>
-    <td>${outcomeBadge(artifact.outcome, verdict)}</td>
-    <td data-label="Platforms">${platforms === 'all' ? 'all' : platforms.join(', ')}</td>
-    <td class="number" data-label="Size" data-sort="${size ?? ''}">${size === undefined ? '' : formatBytes(size)}</td>
-    <td class="number" data-label="Sent" data-sort="${bytesSent ?? ''}">
-      ${bytesSent === undefined ? '' : formatBytes(bytesSent)}
-    </td>
-    <td class="number" data-label="Time" data-sort="${seconds ?? ''}">
-      ${seconds === undefined ? '' : formatDuration(seconds)}
-    </td>
-    <td data-label="Needed by" data-sort="${charts.join(', ')}">${charts.join(', ')} ${originsOf(origins)}</td>
+    ${shown.map(({ cell }) => cell(artifact, verdict))}
   </tr> `;
 }
 

@@ -61,6 +61,8 @@ describe('the HTML report', () => {
       'copies it again: it failed',
       'docker.io</code>: 14 times, answer 429',
       'out/plan.json',
+      'reading from sources in 5 min 00 s of it, writing to targets in 5 min 10 s, waiting for the rate limit of docker.io in 4 s, processor 1 min 20 s.',
+      'class="needed">Needed by</th>',
       digestOf(data.artifacts[5]?.artifact ?? ''),
     ])
       expect(page).toContain(text);

@@ -1,4 +1,4 @@
-import { html } from 'hono/html';
+import { html, raw } from 'hono/html';
 import type { ReportData } from '../report-data.ts';
 import { type Markup, outcomeWords } from './parts.ts';
 
@@ -32,7 +32,8 @@ function alike(values: readonly string[]): readonly Option[] {
 }
 
 function choice(label: string, name: string, options: readonly Option[]): Markup {
-  return html`<label
+  // Without anything to choose; the page's script asks it all the same.
+  return html`<label ${options.length === 0 ? raw('hidden') : ''}
     >${label}
     <select name="${name}">
       <option value="">all</option>
