@@ -9,7 +9,8 @@ import type { Answer } from './exchange.ts';
 import { ProtocolMismatch } from './network-errors.ts';
 import { follow, isRedirect, maxRedirects } from './redirect.ts';
 import { RedirectedUploads } from './redirected-uploads.ts';
-import type { RequestClass, Transport, TransportRequest } from './transport.ts';
+import type { RequestClass, Transport } from './transport.ts';
+import type { TransportRequest } from './transport-request.ts';
 
 export interface ClientOptions {
   readonly credentials: CredentialSource;

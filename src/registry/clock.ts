@@ -1,3 +1,5 @@
+import { cancellation } from './cancelled.ts';
+
 /** How a pacer waits and rolls dice; replaced in tests. Times in milliseconds, `now` monotonic. */
 export interface PacerClock {
   now(): number;
@@ -15,3 +17,22 @@ export const systemClock: PacerClock = {
   },
   random: () => Math.random(),
 };
+
+/** @throws `cancelled`, at once when the signal aborts */
+export function pause(clock: PacerClock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(cancellation(signal));
+      return;
+    }
+    const cancel = clock.after(ms, () => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    const onAbort = (): void => {
+      cancel();
+      reject(cancellation(signal));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

@@ -1,6 +1,6 @@
 import { ReplicationError } from '../model/errors.ts';
 import { networkFailure } from './network-errors.ts';
-import type { TransportRequest } from './transport.ts';
+import type { TransportRequest } from './transport-request.ts';
 
 /** The error of a body whose connection failed after so many bytes. */
 export function brokenTransfer(error: Error, received: number, request: TransportRequest): Error {

@@ -11,7 +11,8 @@ import { newProgressCounters } from '../report/events.ts';
 import { systemClock } from './clock.ts';
 import { sharedLookup } from './resolver.ts';
 import { serve, type TestHost, testTransport } from './test-host.ts';
-import type { Transport, TransportOptions, TransportRequest } from './transport.ts';
+import type { Transport, TransportOptions } from './transport.ts';
+import type { TransportRequest } from './transport-request.ts';
 
 const opened: { close(): Promise<unknown> }[] = [];
 afterEach(async () => {

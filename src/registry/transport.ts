@@ -1,11 +1,9 @@
 import { setMaxListeners } from 'node:events';
-import type { Readable } from 'node:stream';
 import type { ReplicationError } from '../model/errors.ts';
 import type { NetworkSettings } from '../model/network.ts';
 import { SecretMask } from '../model/secrets.ts';
 import type { ProgressCounters, Reporter } from '../report/events.ts';
-import { cancellation } from './cancelled.ts';
-import { type PacerClock, systemClock } from './clock.ts';
+import { pause, type PacerClock, systemClock } from './clock.ts';
 import { openConnections } from './connections.ts';
 import { DownHosts } from './down-hosts.ts';
 import { type Answer, exchange, type Reading } from './exchange.ts';
@@ -14,9 +12,11 @@ import type { Pacer, Ticket } from './pacer.ts';
 import type { KnownRate } from './pacer-bucket.ts';
 import type { ShareRates } from './pacer-shared.ts';
 import { busyTimeOf, isTransfer, Pacers, type RequestClass } from './pacers.ts';
-import { proxyAuthorization } from './proxy-authorization.ts';
+import { maskProxy } from './proxy-authorization.ts';
+import { Refusals } from './refusals.ts';
+import { retryAfterMs } from './retry-after.ts';
 import { brokenTransfer, wrongLength } from './transfer-errors.ts';
-import { isLongRetryAfter, retryAfterMs } from './retry-after.ts';
+import type { TransportRequest } from './transport-request.ts';
 
 export interface TransportOptions {
   readonly network: NetworkSettings;
@@ -48,26 +48,6 @@ export interface TransportOptions {
   readonly clock?: PacerClock | undefined;
 }
 
-/** One request, with all that is needed to repeat it where that is safe. */
-export interface TransportRequest {
-  readonly url: URL;
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
-  readonly headers: Readonly<Record<string, string>>;
-  readonly requestClass: RequestClass;
-  /** For messages: `manifest library/nginx:1.29`. */
-  readonly what: string;
-  readonly signal: AbortSignal;
-  readonly body?: Uint8Array | Readable | undefined;
-  /** `never`: bodies that cannot be sent again, and probes. */
-  readonly repeat: 'safe' | 'never';
-  /** Goes before those that have not been sent yet: it was, and has to be again. */
-  readonly again?: true | undefined;
-  /** Longest answer that is kept in memory, in bytes. */
-  readonly limit: number;
-  /** Hands the body of a 200 or 206 out as a stream instead; `expected`: its length in bytes, where it is known. */
-  readonly stream?: { readonly expected?: number | undefined } | undefined;
-}
-
 /** Requests to hosts, with their connections, limits, pauses and repetitions. One per run, shared by everything that speaks HTTP. */
 export interface Transport {
   readonly network: NetworkSettings;
@@ -88,8 +68,6 @@ export interface Transport {
 const defaults = { requestsPerHost: 32, transfersPerHost: 16 };
 /** Statuses after which the same request may succeed (go-containerregistry transport/retry.go; 425 RFC 8470, 522 Cloudflare). */
 const repeatable = new Set([408, 425, 499, 500, 502, 503, 504, 522]);
-/** Refusals for rate's sake do not mean failure: they have a budget of their own. */
-const throttleBudget = { tries: 15, leastMs: 20_000, ms: 300_000, longWaits: 2 };
 /** A committed upload is hashed and stored before it is answered. */
 const uploadAnswerMs = 300_000;
 
@@ -140,7 +118,7 @@ class HttpTransport implements Transport {
       connectMs: this.#times.connectMs,
       perOrigin: Math.max(64, small + 2 * transfers),
     });
-    for (const proxy of [options.network.httpProxy, options.network.httpsProxy]) this.#maskProxy(proxy);
+    for (const proxy of [options.network.httpProxy, options.network.httpsProxy]) maskProxy(proxy, this.mask);
   }
 
   send(request: TransportRequest): Promise<Answer> {
@@ -153,25 +131,22 @@ class HttpTransport implements Transport {
     // One signal stops a whole run: dozens of requests listen to it at once, which is no leak.
     setMaxListeners(0, request.signal);
     let failures = 0;
-    let refusals = 0;
-    let longWaits = 0;
+    let refusals: Refusals | undefined;
     let answersAtFirstFailure = 0;
     /** Time that failed tries and the pauses after them took: waiting for one's turn is not the host's fault. */
     let lost = 0;
     for (;;) {
-      const admitted = pacer.admit(request.signal, request.again === true || failures + refusals > 0);
+      const admitted = pacer.admit(request.signal, request.again === true || failures > 0 || refusals !== undefined);
       const ticket = admitted instanceof Promise ? await admitted : admitted;
       const sent = this.#clock.now();
       const attempt = await this.#attempt(request, pacer, ticket, Math.max(1_000, this.#times.requestMs - lost));
       if (attempt.kind === 'refused') {
-        refusals += 1;
-        const spent = this.#clock.now() - started;
-        const over = (refusals >= throttleBudget.tries && spent > throttleBudget.leastMs) || spent > throttleBudget.ms;
-        if (isLongRetryAfter(attempt.answer.headers['retry-after'], Date.now())) longWaits += 1;
-        if (request.repeat === 'never' || over || longWaits > throttleBudget.longWaits) return attempt.answer;
+        refusals ??= new Refusals(started);
+        const exhausted = refusals.exhaustedBy(attempt.answer, this.#clock.now());
+        if (request.repeat === 'never' || exhausted) return attempt.answer;
         // The pacer holds the next try back; one line tells of the pause, however many requests it stops.
         if (attempt.fresh)
-          this.#reportRetry(request, `rate limit (${attempt.answer.status})`, attempt.pauseMs, refusals);
+          this.#reportRetry(request, `rate limit (${attempt.answer.status})`, attempt.pauseMs, refusals.count);
         continue;
       }
       if (attempt.kind === 'answered' && !repeatable.has(attempt.answer.status)) return attempt.answer;
@@ -216,11 +191,11 @@ class HttpTransport implements Transport {
     try {
       const answer = await this.#exchange(request, release, leftMs);
       this.#down.answered(request.url.origin);
-      const pause = retryAfterMs(answer.headers['retry-after'], Date.now());
-      const refused = answer.status === 429 || (answer.status === 503 && pause !== undefined);
+      const asked = retryAfterMs(answer.headers['retry-after'], Date.now());
+      const refused = answer.status === 429 || (answer.status === 503 && asked !== undefined);
       // The pacer hears of a refusal before the place is free: else the next request would go out into the same limit.
       const attempt: Attempt = refused
-        ? { kind: 'refused', answer, ...pacer.throttled(ticket, pause) }
+        ? { kind: 'refused', answer, ...pacer.throttled(ticket, asked) }
         : { kind: 'answered', answer };
       if (!refused) pacer.succeeded(ticket);
       if (answer.stream === undefined) release();
@@ -283,26 +258,8 @@ class HttpTransport implements Transport {
     const ceiling = Math.min(this.#retry.maxMs, this.#retry.baseMs * 2 ** (failures - 1));
     const ms = this.#clock.random() * ceiling;
     this.#reportRetry(request, reason, ms, failures);
-    await this.#sleep(ms, request.signal);
+    await pause(this.#clock, ms, request.signal);
     return ms;
-  }
-
-  #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(cancellation(signal));
-        return;
-      }
-      const cancel = this.#clock.after(ms, () => {
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      });
-      const onAbort = (): void => {
-        cancel();
-        reject(cancellation(signal));
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
   }
 
   #reportRetry(request: TransportRequest, reason: string, ms: number, attempt: number): void {
@@ -314,13 +271,6 @@ class HttpTransport implements Transport {
       delaySeconds: ms / 1000,
       attempt,
     });
-  }
-
-  #maskProxy(proxy: string | undefined): void {
-    if (proxy === undefined || !URL.canParse(proxy)) return;
-    const url = new URL(proxy);
-    if (proxyAuthorization(url) === undefined) return;
-    this.mask.addBasic(decodeURIComponent(url.username), decodeURIComponent(url.password));
   }
 }
 
