@@ -52,24 +52,180 @@ describe('parameters', () => {
     expect(Object.keys(shown.ParameterLabels)).toEqual(names);
   });
 
-  it.each([
-    [
-      'schedule',
-      ['rate(1 day)', 'rate(12 hours)', 'cron(0 3 ? * MON-FRI *)', 'at(2030-01-01T03:00:00)', 'once'],
-      ['daily', 'rate(0 days)'],
+  /** Of each parameter: values that it takes, and values that it does not. */
+  const named = [
+    ['', 'drh-credentials', '/a/b'],
+    ['a b', 'a"'],
+  ] as const;
+  const region = [
+    ['', 'eu-west-1', 'us-gov-west-1', 'cn-northwest-1', 'ap-southeast-3'],
+    ['Europe', 'eu-west-1 ', 'eu-west', 'eu-west-1a'],
+  ] as const;
+  const accountId = [
+    ['', '123456789012'],
+    ['1234', '1234567890123', '12345678901a'],
+  ] as const;
+  const role = [
+    ['', 'arn:aws-cn:iam::123456789012:role/a/b'],
+    ['b', 'arn:aws:iam::123456789012:user/b', 'arn:aws:iam::1234:role/b'],
+  ] as const;
+  const name = [
+    ['', 'core-images', 'a.b_c'],
+    ['a b', 'a/b', 'a'.repeat(129)],
+  ] as const;
+  const secret = [
+    ['', 'team/helm', 'a@b'],
+    ['a b', 'a'.repeat(513)],
+  ] as const;
+  const taken: Readonly<Record<string, readonly [readonly string[], readonly string[]]>> = {
+    job: [
+      ['ecr', 'images', 'mirror', 'eks'],
+      ['', 'chart'],
     ],
-    ['srcImageList', ['', 'ubuntu:latest,quay.io/a/b@sha256:00, c:ALL_TAGS'], ['a"b', 'a\\b', 'a\nb', '${x}']],
-    ['srcRegion', ['', 'eu-west-1', 'us-gov-west-1'], ['Europe', 'eu-west-1 ']],
-    ['srcAccountId', ['', '123456789012'], ['1234']],
-    ['jobInput', ['', 's3://bucket/a/list.txt'], ['list.txt', 's3://bucket', 's3://bucket/a b']],
-    ['alarmEmail', ['', 'a.b+c@example.com'], ['me']],
-    ['srcRole', ['', 'arn:aws-cn:iam::123456789012:role/a/b'], ['b', 'arn:aws:iam::123456789012:user/b']],
-    ['srcCredential', ['', 'drh-credentials', '/a/b'], ['a b', 'a"']],
-    ['workerImage', [required.workerImage, 'ghcr.io/a/b@sha256:00'], ['', 'a b', '"']],
-  ])('%s takes what is right only', (name, right, wrong) => {
-    const pattern = new RegExp(z.string().parse(template.Parameters[name]?.['AllowedPattern']));
-    for (const each of right) expect(pattern.test(each), each).toBe(true);
-    for (const each of wrong) expect(pattern.test(each), each).toBe(false);
+    sourceType: [
+      ['Amazon_ECR', 'Public', 'Private'],
+      ['', 'amazon_ecr', 'GitHub'],
+    ],
+    srcRegion: region,
+    srcAccountId: accountId,
+    srcList: [
+      ['ALL', 'SELECTED'],
+      ['', 'all'],
+    ],
+    srcImageList: [
+      ['', 'ubuntu:latest,quay.io/a/b@sha256:00, c:ALL_TAGS'],
+      ['a"b', 'a\\b', 'a\nb', '${x}', 'a'.repeat(4097)],
+    ],
+    srcImageParameter: named,
+    srcCredential: named,
+    srcRole: role,
+    jobInput: [
+      ['', 's3://bucket/a/list.txt'],
+      ['list.txt', 's3://bucket', 's3://bucket/a b', 's3://B/a'],
+    ],
+    platforms: [
+      ['', 'linux/amd64,linux/arm64', 'linux/arm/v7'],
+      ['Linux/amd64', 'a;b'],
+    ],
+    destRegion: region,
+    destAccountId: accountId,
+    destPrefix: [
+      ['', 'mirror', 'team/a_b.c-d'],
+      ['Mirror', '/a', 'a b', 'a'.repeat(202)],
+    ],
+    destCredential: named,
+    destRole: role,
+    ecsClusterName: [
+      ['fleet', 'A_b-1'],
+      ['', 'arn:aws:ecs:eu-west-1:123456789012:cluster/a', 'a'.repeat(256)],
+    ],
+    assignPublicIp: [
+      ['ENABLED', 'DISABLED'],
+      ['', 'true'],
+    ],
+    schedule: [
+      ['rate(1 day)', 'rate(12 hours)', 'cron(0 3 ? * MON-FRI *)', 'at(2030-01-01T03:00:00)', 'once'],
+      ['', 'daily', 'rate(0 days)', 'rate(1 week)'],
+    ],
+    scheduleTimezone: [
+      ['UTC', 'Europe/Berlin', 'Etc/GMT+3'],
+      ['', 'Europe Berlin'],
+    ],
+    alarmEmail: [
+      ['', 'a.b+c@example.com'],
+      ['me', 'a@b@c', 'a b@c'],
+    ],
+    alarmAfterHours: [
+      ['1', '48', '168'],
+      ['0', '169'],
+    ],
+    workerImage: [
+      [required.workerImage, 'ghcr.io/a/b@sha256:00'],
+      ['', 'a b', '"'],
+    ],
+    workerArchitecture: [
+      ['X86_64', 'ARM64'],
+      ['', 'amd64'],
+    ],
+    workerCpu: [
+      ['256', '1024', '16384'],
+      ['0', '1000'],
+    ],
+    workerMemory: [
+      ['512', '2048', '122880'],
+      ['511', '122881'],
+    ],
+    workerDisk: [
+      ['21', '50', '200'],
+      ['20', '201'],
+    ],
+    maxConcurrency: [
+      ['1', '10', '1000'],
+      ['0', '1001'],
+    ],
+    tries: [
+      ['1', '3', '5'],
+      ['0', '6'],
+    ],
+    eksProject: [
+      ['', 'demo', 'a.b-c'],
+      ['Demo', '-a', 'a'.repeat(32)],
+    ],
+    eksDeployment: name,
+    eksModule: name,
+    helmRepoSecretName: secret,
+    helmRepoSecretKey: secret,
+    credentialKey: [
+      ['', 'arn:aws:kms:eu-west-1:123456789012:key/0f1e-2d'],
+      ['alias/a', 'arn:aws:kms:eu-west-1:123456789012:alias/a'],
+    ],
+    permissionsBoundary: [
+      ['', 'arn:aws:iam::aws:policy/PowerUserAccess', 'arn:aws-us-gov:iam::123456789012:policy/a/b'],
+      ['b', 'arn:aws:iam::123456789012:role/b'],
+    ],
+    logRetentionDays: [
+      ['1', '30', '3653'],
+      ['2', '0'],
+    ],
+    runRetentionDays: [
+      ['1', '90', '3650'],
+      ['0', '3651'],
+    ],
+  };
+  const Rules = z.looseObject({
+    Type: z.string(),
+    AllowedValues: z.array(z.string()).optional(),
+    AllowedPattern: z.string().optional(),
+    ConstraintDescription: z.string().min(1).optional(),
+    MinValue: z.number().optional(),
+    MaxValue: z.number().optional(),
+  });
+
+  it.each(Object.entries(taken))('%s takes what is right only', (name, [right, wrong]) => {
+    const { Type, AllowedValues, AllowedPattern, ConstraintDescription, MinValue, MaxValue } = Rules.parse(
+      template.Parameters[name],
+    );
+    // CloudFormation's patterns have to match the whole value.
+    const takes = (value: string): boolean =>
+      (AllowedValues?.includes(value) ?? true) &&
+      (AllowedPattern === undefined || new RegExp(`^(?:${AllowedPattern})$`).test(value)) &&
+      (Type !== 'Number' || (Number(value) >= (MinValue ?? -Infinity) && Number(value) <= (MaxValue ?? Infinity)));
+    for (const each of right) expect(takes(each), each).toBe(true);
+    for (const each of wrong) expect(takes(each), each).toBe(false);
+    expect(right).toEqual(expect.arrayContaining([String(template.Parameters[name]?.Default ?? right[0])]));
+    // What the console says instead of the pattern.
+    if (AllowedPattern !== undefined) expect(ConstraintDescription).toBeDefined();
+  });
+
+  it('have each a rule for their values, or a type whose things CloudFormation looks for', () => {
+    const typed = Object.entries(template.Parameters).filter(([, { Type }]) => String(Type).startsWith('AWS::'));
+    expect(typed.map(([name, { Type }]) => [name, Type])).toEqual([
+      ['ecsVpcId', 'AWS::EC2::VPC::Id'],
+      ['ecsSubnetA', 'AWS::EC2::Subnet::Id'],
+      ['ecsSubnetB', 'AWS::EC2::Subnet::Id'],
+    ]);
+    const others = Object.keys(template.Parameters).filter((name) => !typed.some(([each]) => each === name));
+    expect(Object.keys(taken).sort()).toEqual(others.sort());
   });
 
   describe('that do not go together', () => {

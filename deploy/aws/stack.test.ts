@@ -5,7 +5,7 @@ import { AwsSolutionsChecks } from 'cdk-nag';
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { metricNamespace } from './state-machine.ts';
-import { deployment, grantsWith, template, text } from './testing/deployed.ts';
+import { deployment, grantsWith, required, template, text } from './testing/deployed.ts';
 import { resolver } from './testing/resolve.ts';
 import { templateText } from './template.ts';
 
@@ -46,6 +46,65 @@ describe('the template', () => {
     expect(text).not.toMatch(/CDKMetadata|BootstrapVersion|cdk-hnb659fds|aws:cdk:path/);
     // Templates are launched from S3 by URL, which takes up to 1 MiB.
     expect(text.length).toBeLessThan(1024 * 1024);
+  });
+});
+
+describe('what the stack is given', () => {
+  it('is a cluster, a VPC and two subnets: it makes none, and tasks run in these', () => {
+    const types = Object.values(template.Resources).map(({ Type }) => Type);
+    expect(types.filter((type) => /^AWS::(ECS::(Cluster|Service)|EC2::(?!SecurityGroup$))/.test(type))).toEqual([]);
+    const resolve = resolver(template, deployment({ assignPublicIp: 'DISABLED' }));
+    expect(resolve(template.Resources['SecurityGroup']?.Properties)).toMatchObject({ VpcId: 'vpc-1' });
+    // Nothing can connect to the tasks.
+    expect(template.Resources['SecurityGroup']?.Properties).not.toHaveProperty('SecurityGroupIngress');
+    const definition = z.string().parse(resolve(template.Resources['StateMachine']?.Properties['DefinitionString']));
+    const places = [...definition.matchAll(/"Cluster":"([^"]+)"|"AwsvpcConfiguration":(\{[^}]+\})/g)];
+    const clusters = places.flatMap(([, cluster]) => cluster ?? []);
+    const networks = places.flatMap(([, , network]) => network ?? []).map((text): unknown => JSON.parse(text));
+    expect([clusters.length, networks.length]).toEqual([4, 4]);
+    expect(new Set(clusters)).toEqual(new Set(['arn:aws:ecs:eu-west-1:123456789012:cluster/cluster']));
+    for (const network of networks)
+      expect(network).toEqual({
+        Subnets: [required.ecsSubnetA, required.ecsSubnetB],
+        SecurityGroups: [resolve({ 'Fn::GetAtt': ['SecurityGroup', 'GroupId'] })],
+        AssignPublicIp: 'DISABLED',
+      });
+  });
+
+  it('may be a VPC without internet, with endpoints for all that tasks call: docs/fleet.md lists them', async () => {
+    const eks = { job: 'eks', eksProject: 'demo', jobInput: 's3://b/k', helmRepoSecretName: 'a' };
+    const ecr = { srcRole: 'arn:aws:iam::123456789012:role/a', destCredential: 'keys', srcImageParameter: 'list' };
+    const ofTasks = ['PlanRole', 'WorkerRole', 'SummaryRole', 'FinishRole', 'ExecutionRole'];
+    const called = [ecr, eks].flatMap((parameters) => {
+      const grants = grantsWith({ ...parameters, workerImage: required.workerImage });
+      return ofTasks.flatMap((role) => (grants[role] ?? []).flatMap(({ actions }) => actions));
+    });
+    const services = [...new Set(called.map((action) => action.split(':')[0] ?? ''))];
+    const page = await readFile(join(import.meta.dirname, '../../docs/fleet.md'), 'utf8');
+    const [, listed = ''] = /by these endpoints:([^]*?)\. The endpoints/.exec(page) ?? [];
+    const documented = [...listed.matchAll(/`([a-z0-9.]+)`/g)].map(([, each]) => each);
+    const wanted = services.flatMap((service) => (service === 'ecr' ? ['ecr.api', 'ecr.dkr'] : [service]));
+    expect(documented.sort()).toEqual(wanted.sort());
+  });
+});
+
+describe('what is kept', () => {
+  it('is encrypted: tables, topic, bucket, logs', () => {
+    const encrypted: Readonly<Record<string, unknown>> = {
+      'AWS::DynamoDB::Table': { SSESpecification: { SSEEnabled: true } },
+      'AWS::SNS::Topic': { KmsMasterKeyId: { Ref: 'Key' } },
+      'AWS::Logs::LogGroup': { KmsKeyId: { 'Fn::GetAtt': ['Key', 'Arn'] } },
+      'AWS::S3::Bucket': {
+        BucketEncryption: {
+          ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
+        },
+      },
+    };
+    for (const [type, properties] of Object.entries(encrypted)) {
+      const found = Object.values(template.Resources).filter(({ Type }) => Type === type);
+      expect(found.length, type).toBeGreaterThan(0);
+      for (const each of found) expect(each.Properties, type).toMatchObject(properties as object);
+    }
   });
 });
 
