@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -184,6 +184,63 @@ describe('runs', () => {
     expect(one.stdout).toContain('shard 0001: failed, 1 copied, 0 unchanged, 1 failed');
     expect(one.stdout).toContain(`failed ${failure.artifact}: ${failure.cause}`);
     expect(one.stdout).toContain(`/executions/details/${execution}`);
+  });
+
+  it('leaves the record of another job alone', async () => {
+    await mkdir(join(folder, 'out'));
+    await writeFile(join(folder, 'out/run.json'), 'of a job');
+    expect((await run('--shards', location)).status).toBe(0);
+    expect(await readFile(join(folder, 'out/run.json'), 'utf8')).toBe('of a job');
+    expect(await readFile(join(folder, 'out/runs/run.json'), 'utf8')).toContain('"job": "runs"');
+  });
+
+  it('gives data with --json, and no text', async () => {
+    const data = async (...args: readonly string[]) => {
+      const { status, stdout } = await run(...args, '--json');
+      expect(status, stdout).toBe(0);
+      const all = stdout.trim().split('\n');
+      return all.map((line) => z.looseObject({ type: z.string(), time: z.iso.datetime() }).parse(JSON.parse(line)));
+    };
+    const head = { arn: execution, name: 'daily-1', status: 'FAILED', started: '2026-09-21T14:13:20.000Z' };
+    const list = await data('--state-machine', machine);
+    expect(list).toMatchObject([
+      { type: 'execution', ...head, ended: '2026-09-21T14:15:25.000Z', error: 'ImagesFailed' },
+      { type: 'run-finished' },
+    ]);
+    const one = await data(execution);
+    const counts = { copied: 3, unchanged: 0, failed: 1 };
+    expect(one).toMatchObject([
+      { type: 'execution', ...head, location, shards: { total: 2, succeeded: 1, failed: 1 } },
+      { type: 'run', location, run: 'daily-1', images: 4, shards: 2, open: 0, ended: true, counts, failures: [] },
+      { type: 'shard', index: 0, state: 'done', images: 2, attempts: 1, counts: { copied: 2 }, failures: [] },
+      { type: 'shard', index: 1, state: 'failed', counts: { failed: 1 }, failures: [failure] },
+      { type: 'run-finished' },
+    ]);
+    expect((await data('--shards', location)).map(({ type }) => type)).toEqual(one.slice(1).map(({ type }) => type));
+    expect((await data(execution, '--redrive')).find(({ type }) => type === 'redrive')).toMatchObject({
+      arn: `${execution}-again`,
+      of: execution,
+    });
+  });
+
+  it('watches with --json: what has changed, and nothing twice', async () => {
+    const progress = {
+      ...{ run: 'daily-1', index: 1, attempt: 2, startedAt: '2026-11-21T10:02:00Z', updatedAt: '2026-11-21T10:03:00Z' },
+      ...{ images: 2, done: 1, bytesWritten: 1, worker: 'pod' },
+    };
+    await object('progress/0001.json', progress);
+    const watched = run('--shards', location, '--watch', '--every', '0.05', '--json');
+    const looks = (): number => s3.requests.filter((each) => /^GET .*shards.json$/.test(each)).length;
+    await expect.poll(looks, { timeout: 15_000 }).toBeGreaterThan(2);
+    await object('summary.json', { summedUpAt: '2026-11-21T10:05:00Z' });
+    const lines = (await watched).stdout.trim().split('\n');
+    const Line = z.looseObject({ type: z.string(), index: z.number().optional(), state: z.string().optional() });
+    const told = lines.map((line) => Line.parse(JSON.parse(line)));
+    expect(told.filter(({ type }) => type === 'shard').map(({ index, state }) => [index, state])).toEqual([
+      [0, 'done'],
+      [1, 'running'],
+    ]);
+    expect(told.filter(({ type }) => type === 'run').map(({ ended }) => ended)).toEqual([false, true]);
   });
 
   it('starts what failed again, without planning; not while the run goes on', async () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -76,6 +76,75 @@ describe('a run in shards', () => {
     expect(worked.stdout).toContain('shards/0000.json holds shard 1');
     expect(target.repositories()).toEqual([]);
     expect((await readdir(location)).filter((name) => name === 'results' || name === 'progress')).toEqual([]);
+  });
+
+  it('refuses a shard of another run: what that one had planned is no longer what is wanted', async () => {
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    const shard = Shard.parse(await json('shards/0000.json'));
+    await writeFile(join(location, 'shards/0000.json'), JSON.stringify({ ...shard, run: 'run-0' }));
+    const worked = await run('worker', '--shards', location, '--index', '0');
+    expect(worked.status).toBe(1);
+    expect(worked.stdout).toContain('shards/0000.json is of the run run-0, and this folder is of run-1');
+    expect(target.repositories()).toEqual([]);
+    expect((await readdir(location)).filter((name) => name === 'results' || name === 'progress')).toEqual([]);
+    // A folder may lie elsewhere for its workers.
+    await writeFile(join(location, 'shards/0000.json'), JSON.stringify(shard));
+    await rename(location, file('moved'));
+    const moved = await run('worker', '--shards', file('moved'), '--index', '0');
+    expect(moved.status, moved.stdout).toBe(0);
+  });
+
+  it('says what to type next, after the plan and where shards have failed', async () => {
+    const planned = await plan('--shard-count', '3');
+    expect(planned.stdout).toContain(
+      'next, on any machines that see this folder, at the same time or one after another:',
+    );
+    expect(planned.stdout).toContain(`image-replication worker --shards ${location} --index 0   # and 1 to 2\n`);
+    expect(planned.stdout).toContain(`image-replication summary --shards ${location}\n`);
+    const alone = await plan('--shard-count', '1', '--status-store', `sqlite:${file('status.db')}`);
+    expect(alone.stdout).toContain(`image-replication worker --shards ${location} --index 0\n`);
+    const one = await plan('--shard-count', '6', '--status-store', `sqlite:${file('status.db')}`);
+    expect(one.stdout).toContain('one after another, as SQLite has it');
+    expect((await run('worker', '--shards', location, '--index', '0')).status).toBe(0);
+    const summed = await run('summary', '--shards', location);
+    expect(summed.stdout).toContain('nothing is known of its 1 image\n');
+    expect(summed.stdout).toContain(`image-replication worker --shards ${location} --index 1   # and 2, 3, 4, 5\n`);
+    expect(summed.stdout).toContain(`run it again: image-replication worker --shards ${location} --index 4`);
+    // In a pod nobody types.
+    const pod = { ...env(), KUBERNETES_SERVICE_HOST: '10.0.0.1' };
+    const quiet = await runProgram(['summary', '--shards', location, '--out', file('out')], pod);
+    expect(quiet.stdout).toContain('shards to be run again: 0001, 0002');
+    expect(quiet.stdout).not.toContain('--index');
+  });
+
+  it('goes on where results and notes are broken: shards without a result, which are run again', async () => {
+    expect((await plan('--shard-count', '3')).status).toBe(0);
+    const work = (index: string): Promise<ProgramRun> => run('worker', '--shards', location, '--index', index);
+    for (const index of ['0', '1', '2']) expect((await work(index)).status).toBe(0);
+    const [whole, other] = await Promise.all(
+      ['0000', '0002'].map((name) => readFile(join(location, `results/${name}.json`), 'utf8')),
+    );
+    await writeFile(join(location, 'results/0000.json'), whole?.slice(0, 40) ?? '');
+    // A copy of another shard's.
+    await writeFile(join(location, 'results/0001.json'), other ?? '');
+    await writeFile(join(location, 'progress/0001.json'), '{}');
+    const summed = await run('summary', '--shards', location);
+    expect(summed.status).toBe(1);
+    expect(await json('summary.json')).toMatchObject({ copied: 2, failed: 4, withoutResult: [0, 1] });
+    expect(ShardList.parse(await json('failed.json')).map(({ index }) => index)).toEqual([0, 1]);
+    expect(summed.stdout).toMatch(/its result counts for nothing: \S+results\/0000.json is not what a run/);
+    expect(summed.stdout).toMatch(/its result counts for nothing: \S+results\/0001.json holds shard 2/);
+    const shown = await run('runs', '--shards', location);
+    expect(shown.status, shown.stdout).toBe(0);
+    expect(shown.stdout).toMatch(/6 images in 3 shards, 2 of them open/);
+    expect(shown.stdout).toMatch(/^shard 0001: waiting.*results\/0001.json holds shard 2/m);
+    for (const index of ['0', '1']) {
+      const again = await work(index);
+      expect(again.status, again.stdout).toBe(0);
+      expect(again.stdout).toMatch(new RegExp(`results/000${index}.json .*: it is written anew`));
+    }
+    expect((await run('summary', '--shards', location)).status).toBe(0);
+    expect(await json('summary.json')).toMatchObject({ failed: 0, withoutResult: [] });
   });
 
   it('fails alone where an image is poison, and does it again by failed.json', async () => {

@@ -79,6 +79,8 @@ describe('a task that Step Functions waits for', () => {
     const planned = await plan('1');
     expect(planned.status, planned.stdout + planned.stderr).toBe(0);
     expect(success()).toMatchObject({ location: file('run'), key: file('run/shards.json'), shards: 1, images: 3 });
+    // Nobody types here.
+    expect(planned.stdout).not.toContain('next');
     const worked = await task(...worker());
     expect(worked.status, worked.stdout + worked.stderr).toBe(0);
     expect(success()).toMatchObject({ copied: 3, unchanged: 0, failed: 0 });

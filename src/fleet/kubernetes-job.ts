@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import type { Reporter } from '../report/events.ts';
+import { counted } from '../report/format.ts';
 import type { JobObject, JobsApi } from './kubernetes-api.ts';
 import { jobOf, type JobTemplate, type RunOfShards, runOf } from './kubernetes-template.ts';
 
@@ -134,14 +135,14 @@ export async function waitForJob(api: JobsApi, job: JobObject, watching: Watchin
 export function progressOf({ spec, status = {} }: JobObject): string {
   const all = spec.completions ?? 0;
   const { succeeded = 0, active = 0, ready = active, failed = 0, failedIndexes = '' } = status;
-  const parts = [`${succeeded} of ${all} shards done`];
+  const parts = [`${succeeded} of ${counted(all, 'shard')} done`];
   // A pod whose image cannot be pulled, or that has no node, is active too.
   const idle =
     ready >= active ? '' : ` (${ready === 0 ? 'none' : active - ready} of them ${ready === 0 ? '' : 'not '}started)`;
   if (active > 0) parts.push(`${active} under way${idle}`);
   if (failedIndexes !== '') parts.push(`given up: ${failedIndexes}`);
   // Pods, not shards: each may be tried again.
-  if (failed > 0) parts.push(`${failed} ${failed === 1 ? 'attempt' : 'attempts'} failed`);
+  if (failed > 0) parts.push(`${counted(failed, 'attempt')} failed`);
   return parts.join(', ');
 }
 

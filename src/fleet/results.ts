@@ -1,4 +1,5 @@
 import type { Failure, Outcome, Totals } from '../model/result.ts';
+import { counted } from '../report/format.ts';
 import type { Counts, Planning, Shard, ShardItem, ShardProgress, ShardResult, Unfinished } from './shard.ts';
 
 /** Adds up what two attempts or shards did. */
@@ -127,13 +128,18 @@ export interface RunSummary {
   readonly attempts: number;
 }
 
-/** Puts the shards' results together. @param results those that there are */
-export function summaryOf(
-  planning: Planning,
-  items: readonly ShardItem[],
-  results: ReadonlyMap<number, ShardResult>,
-  add: AddTotals,
-): RunSummary {
+/** What workers have left, by the numbers of their shards. */
+export interface Left {
+  readonly results: ReadonlyMap<number, ShardResult>;
+  /** Why a result that is there counts for nothing. */
+  readonly broken: ReadonlyMap<number, string>;
+  /** What to do about a shard without a result. */
+  readonly remedy: (index: number) => string;
+}
+
+/** Puts the shards' results together. */
+export function summaryOf(planning: Planning, items: readonly ShardItem[], left: Left, add: AddTotals): RunSummary {
+  const { results } = left;
   const known = items.flatMap(({ index }) => results.get(index) ?? []);
   const missing = items.filter(({ index }) => !results.has(index));
   const failed = items.filter(({ index }) => {
@@ -160,7 +166,7 @@ export function summaryOf(
     failures: [
       ...planning.failures,
       ...known.flatMap(({ failures }) => failures),
-      ...missing.map(({ shard, images }) => withoutResult(shard, images)),
+      ...missing.map((item) => withoutResult(item, left)),
     ],
     notices: [...new Set(known.flatMap(({ notices }) => notices))],
     failed,
@@ -169,7 +175,10 @@ export function summaryOf(
   };
 }
 
-function withoutResult(shard: string, images: number): Failure {
+function withoutResult({ shard, index, images }: ShardItem, { broken, remedy }: Left): Failure {
+  const why = broken.get(index);
+  const what =
+    why === undefined ? 'no worker has brought this shard to an end' : `its result counts for nothing: ${why}`;
   return {
     artifact: shard,
     side: 'module',
@@ -177,7 +186,7 @@ function withoutResult(shard: string, images: number): Failure {
     digest: undefined,
     host: undefined,
     code: 'unavailable',
-    cause: `no worker has brought this shard to an end: nothing is known of its ${images} images`,
-    remedy: 'see the log of its worker, and run the shards in failed.json again',
+    cause: `${what}${why === undefined ? ':' : ';'} nothing is known of its ${counted(images, 'image')}`,
+    remedy: remedy(index),
   };
 }

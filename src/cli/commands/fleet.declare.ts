@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { aboveZero, type CommandLine, type CommonOptions } from '../command-line.ts';
 import type { RunsOptions } from './runs.ts';
@@ -46,9 +47,12 @@ export function declareFleet({ job, start, environment }: CommandLine): void {
     .option('--redrive', 'start an execution that does the failed shards of this run again, without planning')
     .option('--watch', 'show it anew until the run has ended')
     .addOption(new Option('--every <seconds>', 'how often --watch looks').argParser(aboveZero).default(10))
-    .action(async (run: string | undefined, options: CommonOptions & Omit<RunsOptions, 'run'>) => {
+    .action(async (run: string | undefined, options: CommonOptions & Omit<RunsOptions, 'run' | 'json'>) => {
       const { runRuns } = await import('./runs.ts');
-      await start('runs', options, (session) => runRuns(session, { ...options, run }));
+      // The record of the job that has run stays.
+      const out = join(options.out, 'runs');
+      const json = options.json === true ? environment.stdout : undefined;
+      await start('runs', { ...options, out }, (session) => runRuns(session, { ...options, run, json }));
     });
 }
 

@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { Aws } from '../../aws/clients.ts';
@@ -13,10 +14,13 @@ import {
 } from '../../fleet/executions.ts';
 import type { RunFolder } from '../../fleet/run-folder.ts';
 import { isReplicationError, ReplicationError } from '../../model/errors.ts';
+import { masked } from '../../report/json-lines.ts';
+import { lineWriter } from '../../report/line-writer.ts';
 import { openAws } from '../aws-session.ts';
 import { variable } from '../environment.ts';
 import { withRunFolder } from '../fleet/folder.ts';
 import { redrive } from '../fleet/redrive.ts';
+import { executionDatum, folderData, type RunDatum } from '../fleet/run-data.ts';
 import { executionLines, listLines, regionOf } from '../fleet/run-lines.ts';
 import { type FolderState, folderState, stateLines } from '../fleet/run-state.ts';
 import type { JobResult, Session } from '../session.ts';
@@ -31,6 +35,14 @@ export interface RunsOptions {
   readonly watch?: boolean | undefined;
   /** Seconds between two looks. */
   readonly every: number;
+  /** Takes data, a JSON object a line; without it there is text. */
+  readonly json?: Writable | undefined;
+}
+
+/** What a look has shown, for people and for programs. */
+interface Shown {
+  readonly lines: readonly string[];
+  readonly data: readonly RunDatum[];
 }
 
 /** Shows executions, one of them, or the folder of a run; starts what failed again. */
@@ -60,6 +72,8 @@ export async function runRuns(session: Session, options: RunsOptions): Promise<J
   const arn = executionArn(machine, run);
   await withClient(session, arn, async (client) => {
     const shown = options.redrive === true ? await redrive(session, client, arn, regionOf(arn)) : arn;
+    if (options.redrive === true)
+      changes(session, options)({ lines: [], data: [{ type: 'redrive', arn: shown, of: arn }] });
     if (options.redrive !== true || options.watch === true) await showOne(session, client, shown, options);
   });
   return { failures: [], totals: undefined };
@@ -84,13 +98,19 @@ async function watching(session: Session, { watch, every }: RunsOptions, look: (
     await sleep(every * 1000, undefined, { signal: session.admission }).catch(() => undefined);
 }
 
-/** Says the lines that were not said at the look before: a log would fill with what has not changed. */
-function changes(session: Session): (lines: readonly string[]) => void {
-  let before: readonly string[] = [];
-  return (lines) => {
-    for (const message of lines.filter((line) => !before.includes(line)))
-      session.reporter.emit({ type: 'notice', level: 'info', message });
-    before = lines;
+/** Says what was not said at the look before: a log would fill with what has not changed. */
+function changes({ reporter, mask }: Session, { json }: RunsOptions): (shown: Shown) => void {
+  let before: ReadonlySet<string> = new Set();
+  const write = json === undefined ? undefined : lineWriter(json);
+  const say = (line: string): void => {
+    if (write === undefined) reporter.emit({ type: 'notice', level: 'info', message: line });
+    // As the events have it: the time first.
+    else write(`{"time":${JSON.stringify(new Date().toISOString())},${line.slice(1)}`);
+  };
+  return ({ lines, data }) => {
+    const now = write === undefined ? lines : data.map((each) => JSON.stringify(masked(each, mask)));
+    now.filter((line) => !before.has(line)).forEach(say);
+    before = new Set(now);
   };
 }
 
@@ -98,7 +118,7 @@ function changes(session: Session): (lines: readonly string[]) => void {
 const atOnce = 5;
 
 async function showAll(session: Session, client: Executions, machine: string, options: RunsOptions): Promise<void> {
-  const say = changes(session);
+  const say = changes(session, options);
   const limit = pLimit(atOnce);
   /** What has ended does not change any more; only Step Functions' own redrive changes it. */
   const ended = new Map<string, ExecutionOutcome>();
@@ -112,18 +132,22 @@ async function showAll(session: Session, client: Executions, machine: string, op
       return detail;
     };
     const all = await Promise.all(found.map((each) => limit(() => outcome(each))));
-    say(all.length === 0 ? [`${machine} has not run yet`] : listLines(all));
+    const lines = all.length === 0 ? [`${machine} has not run yet`] : listLines(all);
+    say({ lines, data: all.map(executionDatum) });
     return all.some(isAtWork) ? 'goes on' : 'ended';
   });
 }
 
 async function showOne(session: Session, client: Executions, arn: string, options: RunsOptions): Promise<void> {
-  const say = changes(session);
+  const say = changes(session, options);
   await watching(session, options, async () => {
     const execution = await describeExecution(client, arn, session.signal);
     const state =
       execution.location === undefined ? undefined : await stateAt(session, execution.location, regionOf(arn));
-    say([...executionLines(execution), ...(state === undefined ? [] : stateLines(state, new Date()))]);
+    say({
+      lines: [...executionLines(execution), ...(state === undefined ? [] : stateLines(state, new Date()))],
+      data: [executionDatum(execution), ...(state === undefined ? [] : folderData(state))],
+    });
     return isAtWork(execution) ? 'goes on' : 'ended';
   });
 }
@@ -142,10 +166,10 @@ async function stateAt(session: Session, location: string, region: string): Prom
 }
 
 async function showFolder(session: Session, folder: RunFolder, options: RunsOptions): Promise<void> {
-  const say = changes(session);
+  const say = changes(session, options);
   await watching(session, options, async () => {
     const state = await folderState(folder, session.signal);
-    say(stateLines(state, new Date()));
+    say({ lines: stateLines(state, new Date()), data: folderData(state) });
     return state.ended ? 'ended' : 'goes on';
   });
 }

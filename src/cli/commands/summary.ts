@@ -1,12 +1,14 @@
 import { resolve } from 'node:path';
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import { type RunSummary, summaryOf } from '../../fleet/results.ts';
-import { type Planning, ShardResult } from '../../fleet/shard.ts';
+import type { Planning, ShardResult } from '../../fleet/shard.ts';
+import { readResult } from '../../fleet/shard-files.ts';
 import { ReplicationError } from '../../model/errors.ts';
 import { Plan } from '../../model/plan.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { counted, formatBytes, shortened } from '../../report/format.ts';
 import { type RunRecord, runRecordVersion } from '../../report/record.ts';
+import { againByHand, isByHand, workerCommand } from '../fleet/by-hand.ts';
 import { withRunFolder } from '../fleet/folder.ts';
 import { readPlanned } from '../fleet/planned.ts';
 import { addTotals } from '../replicate.ts';
@@ -21,7 +23,7 @@ export interface SummaryOptions {
 /** Puts the results of all shards together: what was copied, what failed and why, and which shards are to be run again. */
 export async function runSummary(session: Session, { shards: location, out }: SummaryOptions): Promise<JobResult> {
   return withRunFolder(session, location, async (folder) => {
-    const { plan, planning, summary } = await readRun(folder, session.signal);
+    const { plan, planning, summary } = await readRun(session, folder);
     session.reporter.emit({ type: 'run-started', job: summary.job, target: folder.location });
     // Those that went well are in the report: a run may have ten thousand.
     for (const outcome of summary.outcomes)
@@ -39,7 +41,7 @@ export async function runSummary(session: Session, { shards: location, out }: Su
     };
     for (const [name, text] of Object.entries(files)) await folder.write(name, session.mask.mask(text), session.signal);
     const local = await writeFiles(resolve(out), { 'summary.json': session.mask.mask(jsonText(written)) });
-    tell(session, summary);
+    tell(session, folder, summary);
     return {
       failures: summary.failures,
       totals,
@@ -51,9 +53,10 @@ export async function runSummary(session: Session, { shards: location, out }: Su
 
 /** A run as its folder tells it. @throws ReplicationError `configuration` when there is none */
 async function readRun(
+  session: Session,
   folder: RunFolder,
-  signal: AbortSignal,
 ): Promise<{ readonly plan: Plan; readonly planning: Planning; readonly summary: RunSummary }> {
+  const { signal } = session;
   const { planning, items } = await readPlanned(folder, signal);
   const plan = await readData(folder, 'plan.json', Plan, signal);
   if (plan === undefined)
@@ -61,22 +64,35 @@ async function readRun(
       reference: folder.location,
       remedy: 'plan the run anew, into a folder of its own',
     });
-  const results = await readResults(folder, signal);
-  return { plan, planning, summary: summaryOf(planning, items, results, addTotals) };
+  const { results, broken } = await readResults(folder, planning.run, signal);
+  const remedy = (index: number): string => {
+    const again = isByHand(session)
+      ? `it again: ${workerCommand(folder.location, index)}`
+      : 'the shards in failed.json again';
+    return `see the log of its worker, and run ${again}`;
+  };
+  return { plan, planning, summary: summaryOf(planning, items, { results, broken, remedy }, addTotals) };
 }
 
 /** Results that are read at the same time. */
 const readsAtOnce = 16;
 
-async function readResults(folder: RunFolder, signal: AbortSignal): Promise<ReadonlyMap<number, ShardResult>> {
+async function readResults(
+  folder: RunFolder,
+  run: string,
+  signal: AbortSignal,
+): Promise<{ readonly results: ReadonlyMap<number, ShardResult>; readonly broken: ReadonlyMap<number, string> }> {
   const names = (await folder.list('results', signal)).filter((name) => /^\d{4,}\.json$/.test(name));
   const results = new Map<number, ShardResult>();
-  for (let start = 0; start < names.length; start += readsAtOnce) {
-    const some = names.slice(start, start + readsAtOnce);
-    const read = await Promise.all(some.map((name) => readData(folder, `results/${name}`, ShardResult, signal)));
-    for (const result of read) if (result !== undefined) results.set(result.index, result);
-  }
-  return results;
+  const broken = new Map<number, string>();
+  const read = async (index: number): Promise<void> => {
+    const result = await readResult(folder, { run, index }, signal, ({ message }) => broken.set(index, message));
+    if (result !== undefined) results.set(index, result);
+  };
+  const indexes = names.map((name) => Number.parseInt(name, 10));
+  for (let start = 0; start < indexes.length; start += readsAtOnce)
+    await Promise.all(indexes.slice(start, start + readsAtOnce).map(read));
+  return { results, broken };
 }
 
 /** What `summary.json` holds. */
@@ -138,10 +154,10 @@ function recordOf(summary: RunSummary, folder: RunFolder): RunRecord {
   };
 }
 
-function tell({ reporter }: Session, { counts, totals, failed, missing }: RunSummary): void {
+function tell(session: Session, folder: RunFolder, { counts, totals, failed, missing }: RunSummary): void {
   const { copied, unchanged, failed: failedImages } = counts;
   const say = (message: string, level: 'info' | 'warning' = 'info'): void =>
-    reporter.emit({ type: 'notice', level, message });
+    session.reporter.emit({ type: 'notice', level, message });
   say(
     `${counted(copied, 'image')} copied (${formatBytes(totals?.bytesWritten ?? 0)}), ${unchanged} unchanged, ${failedImages} failed`,
   );
@@ -149,4 +165,7 @@ function tell({ reporter }: Session, { counts, totals, failed, missing }: RunSum
   const names = failed.map(({ index }) => shardName(index).replace('.json', ''));
   const without = missing.length === 0 ? '' : `, ${missing.length} of them without a result`;
   say(`shards to be run again: ${shortened(names, 50).join(', ')}${without}`, 'warning');
+  if (!isByHand(session)) return;
+  const indexes = failed.map(({ index }) => index);
+  say(againByHand(folder.location, indexes));
 }

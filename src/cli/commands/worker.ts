@@ -1,6 +1,7 @@
 import { parseShardAddress, readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
+import { checkPlace, readResult } from '../../fleet/shard-files.ts';
 import { type Attempt, resultOf } from '../../fleet/results.ts';
-import { Shard, ShardResult } from '../../fleet/shard.ts';
+import { Shard, type ShardResult } from '../../fleet/shard.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
 import { type Failure, failureOf, type Outcome } from '../../model/result.ts';
 import { jsonText } from '../../publish/files.ts';
@@ -16,7 +17,8 @@ import { imageRequest } from '../copy-requests.ts';
 import { type EnvironmentVariables, variable } from '../environment.ts';
 import { withRunFolder } from '../fleet/folder.ts';
 import { openPlaces } from '../fleet/places.ts';
-import { keepProgress } from '../fleet/progress.ts';
+import { plannedRun } from '../fleet/planned.ts';
+import { brokenFile, keepProgress } from '../fleet/progress.ts';
 import { ownRegion } from '../fleet/s3-client.ts';
 import { workerPlace } from '../fleet/worker-place.ts';
 import { addTotals } from '../replicate.ts';
@@ -50,7 +52,7 @@ export async function runWorker(
     const shard = await readShard(folder, index, session.signal);
     insecureHosts.push(...(shard.insecureHosts ?? []));
     const name = `results/${shardName(index)}`;
-    const before = await readData(folder, name, ShardResult, session.signal);
+    const before = await readResult(folder, shard, session.signal, brokenFile(session));
     const place = await workerPlace(session.env);
     const progress = await keepProgress(session, folder, shard, { place, result: before });
     const startedAt = new Date().toISOString();
@@ -71,7 +73,7 @@ export async function runWorker(
     };
     const result = resultOf(shard, done, before, addTotals);
     // Another attempt writes it now, or has done so while Step Functions was out of this one's reach.
-    if (task?.lost !== true) await leaveResult(session, folder, name, result);
+    if (task?.lost !== true) await leaveResult(session, folder, result);
     if (error !== undefined) throw error;
     return {
       failures,
@@ -87,11 +89,11 @@ export async function runWorker(
 const lastWriteMs = 15_000;
 
 /** The result of a later attempt knows more, and stays. */
-async function leaveResult({ mask }: Session, folder: RunFolder, name: string, result: ShardResult): Promise<void> {
+async function leaveResult(session: Session, folder: RunFolder, result: ShardResult): Promise<void> {
   const signal = AbortSignal.timeout(lastWriteMs);
-  const there = await readData(folder, name, ShardResult, signal);
-  if (there === undefined || there.attempts <= result.attempts)
-    await folder.write(name, mask.mask(jsonText(result)), signal);
+  const there = await readResult(folder, result, signal, brokenFile(session));
+  if (there !== undefined && there.attempts > result.attempts) return;
+  await folder.write(`results/${shardName(result.index)}`, session.mask.mask(jsonText(result)), signal);
 }
 
 /** Where the shard lies. Without --index it is the one of the Kubernetes Job's pod. */
@@ -117,13 +119,11 @@ function placeOf(
 
 async function readShard(folder: RunFolder, index: number, signal: AbortSignal): Promise<Shard> {
   const name = `shards/${shardName(index)}`;
-  const shard = await readData(folder, name, Shard, signal);
-  if (shard?.index === index) return shard;
-  if (shard !== undefined)
-    throw new ReplicationError('corrupt', `${folder.address(name)} holds shard ${shard.index}`, {
-      reference: folder.address(name),
-      remedy: 'plan the run anew, into a folder of its own',
-    });
+  const [shard, run] = await Promise.all([readData(folder, name, Shard, signal), plannedRun(folder, signal)]);
+  if (shard !== undefined) {
+    checkPlace(folder.address(name), shard, { run: run ?? shard.run, index });
+    return shard;
+  }
   throw new ReplicationError('configuration', `there is no ${folder.address(name)}`, {
     reference: folder.address(name),
     remedy: 'correct the location or the number of the shard; a job writes them with --shards',

@@ -1,6 +1,7 @@
+import * as z from 'zod';
 import { readData, type RunFolder } from '../../fleet/run-folder.ts';
 import { Planning, ShardList } from '../../fleet/shard.ts';
-import { ReplicationError } from '../../model/errors.ts';
+import { isReplicationError, ReplicationError } from '../../model/errors.ts';
 
 /** What was planned in a folder. @throws ReplicationError `configuration` when nothing was */
 export async function readPlanned(
@@ -16,4 +17,19 @@ export async function readPlanned(
     reference: folder.location,
     remedy: 'correct the location; a job writes one with --shards',
   });
+}
+
+const Named = z.looseObject({ run: z.string() });
+
+/**
+ * Name of the run that was planned in a folder, which may lie elsewhere by now; `undefined` where that cannot be told: a
+ * worker needs nothing but its shard.
+ */
+export async function plannedRun(folder: RunFolder, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return (await readData(folder, 'planning.json', Named, signal))?.run;
+  } catch (error) {
+    if (!isReplicationError(error, 'corrupt', 'denied')) throw error;
+    return undefined;
+  }
 }

@@ -1,6 +1,7 @@
-import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
+import { type RunFolder, shardName } from '../../fleet/run-folder.ts';
+import { type OnUnsound, readProgress } from '../../fleet/shard-files.ts';
 import { unfinished } from '../../fleet/results.ts';
-import { type CopiedImage, type Shard, ShardProgress, type ShardResult, type Unfinished } from '../../fleet/shard.ts';
+import type { CopiedImage, Shard, ShardProgress, ShardResult, Unfinished } from '../../fleet/shard.ts';
 import { toReplicationError } from '../../model/errors.ts';
 import type { Outcome } from '../../model/result.ts';
 import { jsonText } from '../../publish/files.ts';
@@ -36,8 +37,8 @@ export async function keepProgress(
   const { run, index, images } = shard;
   const { counters, signal } = session;
   const name = `progress/${shardName(index)}`;
-  const before = await readData(folder, name, ShardProgress, signal);
-  const attempt = (before?.attempt ?? 0) + 1;
+  const before = await readProgress(folder, shard, signal, brokenFile(session));
+  const attempt = Math.max(before?.attempt ?? 0, result?.attempts ?? 0) + 1;
   const killed = unfinished(before, result);
   const places = new Map(images.map(({ source, targets }, image) => [keyOf(source, targets), image]));
   const copied = new Map<number, CopiedImage>();
@@ -94,6 +95,17 @@ export async function keepProgress(
       clearInterval(timer);
       await writing;
     },
+  };
+}
+
+/**
+ * What a worker does about a file of its shard that is broken: it is told, and written anew. One that this worker may not read
+ * or write ends it, as there is nothing wrong with the file.
+ */
+export function brokenFile({ reporter }: Session): OnUnsound {
+  return (error) => {
+    if (error.code === 'storage') throw error;
+    reporter.emit({ type: 'notice', level: 'warning', message: `${error.message}: it is written anew` });
   };
 }
 

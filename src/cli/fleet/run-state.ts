@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import { unfinished } from '../../fleet/results.ts';
-import { type Planning, type ShardItem, ShardProgress, ShardResult } from '../../fleet/shard.ts';
+import type { Planning, ShardItem, ShardProgress, ShardResult } from '../../fleet/shard.ts';
+import { readProgress, readResult } from '../../fleet/shard-files.ts';
 import type { Failure } from '../../model/result.ts';
 import { counted, formatBytes, shortened } from '../../report/format.ts';
 import { readPlanned } from './planned.ts';
@@ -21,6 +22,8 @@ export interface ShardState {
   readonly item: ShardItem;
   readonly progress: ShardProgress | undefined;
   readonly result: ShardResult | undefined;
+  /** Why a file of it that is there counts as none. */
+  readonly broken: readonly string[];
 }
 
 /** Shards that are read at the same time. */
@@ -38,10 +41,14 @@ export async function folderState(folder: RunFolder, signal: AbortSignal): Promi
   const shards: ShardState[] = [];
   const read = async (item: ShardItem): Promise<ShardState> => {
     const name = shardName(item.index);
+    const place = { run: planning.run, index: item.index };
+    const broken: string[] = [];
+    const note = ({ message }: Error): void => void broken.push(message);
     return {
       item,
-      progress: progress.has(name) ? await readData(folder, `progress/${name}`, ShardProgress, signal) : undefined,
-      result: results.has(name) ? await readData(folder, `results/${name}`, ShardResult, signal) : undefined,
+      progress: progress.has(name) ? await readProgress(folder, place, signal, note) : undefined,
+      result: results.has(name) ? await readResult(folder, place, signal, note) : undefined,
+      broken,
     };
   };
   for (let start = 0; start < items.length; start += atOnce)
@@ -85,7 +92,7 @@ function failureText({ artifact, cause, remedy }: Failure): string {
 }
 
 /** By results, and by the notes of what has none yet. */
-function workOf({ planning, shards }: FolderState) {
+export function workOf({ planning, shards }: FolderState) {
   let [copied, bytes, unchanged, failed] = [0, 0, planning.unchanged, planning.failures.length];
   for (const { progress, result } of shards) {
     const since = unfinished(progress, result);
@@ -101,18 +108,29 @@ function workOf({ planning, shards }: FolderState) {
 const silentMs = 60_000;
 
 function shardLine(shard: ShardState, now: Date): string {
+  return [stateLine(shard, now), ...shard.broken].join('; ');
+}
+
+/** What a shard is doing, or has come to. */
+export function phaseOf(shard: ShardState): 'waiting' | 'running' | 'done' | 'failed' {
+  const { progress, result } = shard;
+  if (result === undefined || isOpen(shard)) return progress === undefined ? 'waiting' : 'running';
+  return result.counts.failed + result.failures.length > 0 ? 'failed' : 'done';
+}
+
+function stateLine(shard: ShardState, now: Date): string {
   const { item, progress, result } = shard;
   const name = `shard ${shardName(item.index).replace('.json', '')}`;
   const tried = (attempts: number): string => (attempts === 1 ? '' : `, attempt ${attempts}`);
   if (result !== undefined && !isOpen(shard)) {
     const { copied, unchanged, failed } = result.counts;
-    const bad = failed + result.failures.length > 0;
-    const where = bad && progress?.log !== undefined ? `, log ${progress.log}` : '';
-    return `${name}: ${bad ? 'failed' : 'done'}, ${copied} copied, ${unchanged} unchanged, ${failed} failed${tried(result.attempts)}${where}`;
+    const phase = phaseOf(shard);
+    const where = phase === 'failed' && progress?.log !== undefined ? `, log ${progress.log}` : '';
+    return `${name}: ${phase}, ${copied} copied, ${unchanged} unchanged, ${failed} failed${tried(result.attempts)}${where}`;
   }
   if (progress === undefined) return `${name}: waiting, ${counted(item.images, 'image')}, ${formatBytes(item.bytes)}`;
   const { done, images, bytesWritten, worker, log, attempt, updatedAt } = progress;
   const silent = now.getTime() - Date.parse(updatedAt);
   const seen = silent < silentMs ? `seen ${updatedAt}` : `silent for ${Math.floor(silent / 60_000)} min`;
-  return `${name}: running, ${done} of ${images} images, ${formatBytes(bytesWritten)} written${tried(attempt)}, ${seen}, ${log === undefined ? `on ${worker}` : `log ${log}`}`;
+  return `${name}: running, ${done} of ${counted(images, 'image')}, ${formatBytes(bytesWritten)} written${tried(attempt)}, ${seen}, ${log === undefined ? `on ${worker}` : `log ${log}`}`;
 }

@@ -13,6 +13,7 @@ import type { JobResult, Session } from '../session.ts';
 import { plannedImage } from '../copy-requests.ts';
 import { lookAt } from './look.ts';
 import type { ShardArguments } from './options.ts';
+import { isByHand, nextSteps } from './by-hand.ts';
 import { withRunFolder } from './folder.ts';
 import { splitImages } from './split.ts';
 
@@ -91,6 +92,10 @@ export async function leaveShards(
     }));
     await writeRun(session, folder, { plan, planning, shards, items });
     tell(session, folder, planning, [...looked.flatMap(({ failure }) => failure ?? []), ...planning.failures]);
+    if (isByHand(session)) {
+      const message = nextSteps(folder.location, planning.shards, settings.status);
+      session.reporter.emit({ type: 'notice', level: 'info', message });
+    }
     const files = await writeFiles(resolve(command.out), { 'plan.json': jsonText(plan) });
     return {
       failures: [],
