@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { exceededLimits, mapRunUses } from '../../src/shards/limits.ts';
+import { mostShards } from '../../src/shards/partition.ts';
 import { substitutions } from './state-machine.ts';
 import { deployment, grantsWith, template } from './testing/deployed.ts';
 import { resolver } from './testing/resolve.ts';
@@ -121,6 +123,31 @@ describe("the state machine's definition", () => {
     const container = { name: 'image-replication', command: [...plan, '--shards', location], environment };
     // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html: with JSON's own characters
     expect(JSON.stringify({ containerOverrides: [container] }).length).toBeLessThan(8192);
+  });
+
+  it('keeps a run of as many shards as there may be within the payloads and histories of Step Functions', () => {
+    const Retry = z.array(z.looseObject({ MaxAttempts: z.number() })).default([]);
+    const attemptsOf = (state: unknown): number =>
+      z
+        .looseObject({ Retry })
+        .parse(state)
+        .Retry.reduce((sum, { MaxAttempts }) => sum + MaxAttempts, 1);
+    const Copy = z.looseObject({ ItemProcessor: z.looseObject({ States: z.record(z.string(), z.unknown()) }) });
+    const { States } = definition({ job: 'eks', eksProject: 'demo', tries: '5' });
+    const children = Object.values(Copy.parse(States['Copy']).ItemProcessor.States).map(attemptsOf);
+    expect(children).toHaveLength(1);
+    const items = Array.from({ length: mostShards }, (_, index) => ({
+      shard: `s3://${'b'.repeat(63)}/runs/${'n'.repeat(80)}/shards/${String(index).padStart(4, '0')}.json`,
+      ...{ index, images: 100, manifests: 1_000_000, bytes: 20e12 },
+    }));
+    const ofChild = mapRunUses(items, { attempts: children[0] });
+    const attempts = Object.values(States).map(attemptsOf);
+    const ofRun = mapRunUses(items, { attempts: Math.max(...attempts), states: attempts.length });
+    expect([...exceededLimits(ofChild), ...exceededLimits(ofRun)]).toEqual([]);
+    // Neither what children return nor what they were given is handed on: it would be more than a payload.
+    expect(States['Copy']).toMatchObject({ ResultPath: null });
+    expect(Object.values(Copy.parse(States['Copy']).ItemProcessor.States)).toMatchObject([{ OutputPath: null }]);
+    expect(States['Plan']).toHaveProperty('ResultSelector');
   });
 
   it('counts repetitions, not tries, and names services in its own partition', () => {
