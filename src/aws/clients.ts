@@ -71,89 +71,51 @@ export function createAws(options: AwsOptions): Aws {
     ...retry,
     ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
   });
-  const watch = watcher(options);
+  const watched = watcher(options);
   return {
     region,
     mask,
     ecr: perRegion(region, async (inRegion) => {
       const { ECR: Client } = await import('@aws-sdk/client-ecr');
-      const client = new Client(await settings(inRegion));
-      client.middlewareStack.add(
-        (next, context) => watch('ecr', inRegion, next, context, client.config.credentials),
-        placement,
-      );
-      return client;
+      return watched('ecr', inRegion, new Client(await settings(inRegion)));
     }),
     s3: lazy(async () => {
       const { S3: Client } = await import('@aws-sdk/client-s3');
-      const client = new Client({ ...(await settings(region)), forcePathStyle: options.s3PathStyle ?? false });
-      client.middlewareStack.add(
-        (next, context) => watch('s3', region, next, context, client.config.credentials),
-        placement,
+      return watched(
+        's3',
+        region,
+        new Client({ ...(await settings(region)), forcePathStyle: options.s3PathStyle ?? false }),
       );
-      return client;
     }),
     secretsManager: lazy(async () => {
       const { SecretsManager: Client } = await import('@aws-sdk/client-secrets-manager');
-      const client = new Client(await settings(region));
-      client.middlewareStack.add(
-        (next, context) => watch('secretsmanager', region, next, context, client.config.credentials),
-        placement,
-      );
-      return client;
+      return watched('secretsmanager', region, new Client(await settings(region)));
     }),
     sts: lazy(async () => {
       const { STS: Client } = await import('@aws-sdk/client-sts');
-      const client = new Client(await settings(region));
-      client.middlewareStack.add(
-        (next, context) => watch('sts', region, next, context, client.config.credentials),
-        placement,
-      );
-      return client;
+      return watched('sts', region, new Client(await settings(region)));
     }),
     ssm: perRegion(region, async (inRegion) => {
       const { SSM: Client } = await import('@aws-sdk/client-ssm');
-      const client = new Client(await settings(inRegion));
-      client.middlewareStack.add(
-        (next, context) => watch('ssm', inRegion, next, context, client.config.credentials),
-        placement,
-      );
-      return client;
+      return watched('ssm', inRegion, new Client(await settings(inRegion)));
     }),
     sns: perRegion(region, async (inRegion) => {
       const { SNS: Client } = await import('@aws-sdk/client-sns');
-      const client = new Client(await settings(inRegion));
-      client.middlewareStack.add(
-        (next, context) => watch('sns', inRegion, next, context, client.config.credentials),
-        placement,
-      );
-      return client;
+      return watched('sns', inRegion, new Client(await settings(inRegion)));
     }),
     sfn: perRegion(region, async (inRegion) => {
       const { SFN: Client } = await import('@aws-sdk/client-sfn');
-      const client = new Client(await settings(inRegion));
-      client.middlewareStack.add(
-        (next, context) => watch('states', inRegion, next, context, client.config.credentials),
-        placement,
-      );
-      return client;
+      return watched('states', inRegion, new Client(await settings(inRegion)));
     }),
     dynamodb: lazy(async () => {
       const { DynamoDB: Client } = await import('@aws-sdk/client-dynamodb');
-      const client = new Client(await settings(region));
-      client.middlewareStack.add(
-        (next, context) => watch('dynamodb', region, next, context, client.config.credentials),
-        placement,
-      );
-      return client;
+      return watched('dynamodb', region, new Client(await settings(region)));
     }),
     close: async () => {
       (await handler()).destroy();
     },
   };
 }
-
-const placement = { step: 'initialize', priority: 'high', name: 'imageReplicationErrors' } as const;
 
 /** What the SDK signs with. */
 interface Identity {
@@ -175,26 +137,36 @@ async function hide(credentials: () => Promise<Identity>, mask: SecretMask): Pro
   }
 }
 
-/** A middleware around everything the SDK does for a call, retries included: records the call and maps what it throws. */
+/** What all clients of the SDK are to a watcher. */
+interface SdkClient {
+  readonly config: { readonly credentials: () => Promise<Identity> };
+  readonly middlewareStack: {
+    add(middleware: Middleware, placement: { step: 'initialize'; priority: 'high'; name: string }): void;
+  };
+}
+
+type Handler<Args, Output> = (args: Args) => Promise<Output>;
+type Middleware = <Args extends { readonly input: unknown }, Output>(
+  next: Handler<Args, Output>,
+  context: { readonly commandName?: string },
+) => Handler<Args, Output>;
+
+/** Goes around everything the SDK does for a client's calls, retries included: records each call and maps what it throws. */
 function watcher({ record, mask }: AwsOptions) {
-  return <Args extends { readonly input: unknown }, Output>(
-    service: AwsService,
-    region: string,
-    next: (args: Args) => Promise<Output>,
-    context: { readonly commandName?: string },
-    credentials: () => Promise<Identity>,
-  ) => {
-    return async (args: Args): Promise<Output> => {
+  return <Client extends SdkClient>(service: AwsService, region: string, client: Client): Client => {
+    const middleware: Middleware = (next, context) => async (args) => {
       const operation = (context.commandName ?? 'unknown').replace(/Command$/, '');
       const call: AwsCall = { service, operation, input: args.input };
       record?.(call);
       try {
         return await next(args);
       } catch (error) {
-        await hide(credentials, mask);
+        await hide(client.config.credentials, mask);
         throw awsError(error, { call, region, mask });
       }
     };
+    client.middlewareStack.add(middleware, { step: 'initialize', priority: 'high', name: 'imageReplicationErrors' });
+    return client;
   };
 }
 
