@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { join } from 'node:path';
+import { PassThrough, type Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as z from 'zod';
 import { buildImage, type ImageContent } from '../../src/testing/image-builder.ts';
@@ -87,11 +88,15 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     await world.account.start('first');
     await untilHeld('first');
     const watch = ['runs', 'first', '--watch', '--every', '0.5', ...out()];
-    watchers = {
-      plain: startProgram(watch, env()).ended,
-      json: startProgram([...watch, '--json'], env()).ended,
-      terminals: [0, 100].flatMap((columns) => atTerminal(watch, env(), columns)),
-    };
+    const [plain, json] = [startProgram(watch, env()), startProgram([...watch, '--json'], env())];
+    const terminals = [0, 100].flatMap((columns) => atTerminal(watch, env(), columns));
+    watchers = { plain: plain.ended, json: json.ended, terminals };
+    // They are to see it at work, however long they take to start.
+    const looked = [
+      shows(plain.process.stdout, /^shard 000\d: running, /m),
+      shows(json.process.stdout, /"state":"running"/),
+      ...terminals.map(({ text }) => expect.poll(text, { timeout: 60_000 }).toMatch(/first: running, from 20/)),
+    ];
     await world.account.end(await world.account.start('meanwhile'));
     const list = linesOf(await runs());
     expect(list[0]).toMatch(/^meanwhile {2}skipped {2}20\S+Z {2}.* s +first was at work$/);
@@ -109,6 +114,7 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     const [open = ''] = one.filter((line) => line.includes(': running, 2 of 3 images'));
     expect(open).toMatch(/^shard 000\d: running, 2 of 3 images, .* written, seen 20\S+Z, log https:/);
     expect(open).toContain(logAddress);
+    await Promise.all(looked);
   });
 
   it('shows what was skipped, and starts no redrive of it, nor of what is at work', async () => {
@@ -150,16 +156,23 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
   it('has watched it to its end: in a log, as JSON and at a terminal, each line once', async () => {
     const plain = await watchers.plain;
     expect(plain.status, plain.stderr).toBe(0);
+    const lines = linesOf(plain);
+    expect(lines[0]).toMatch(/^first: running/);
+    expect(lines.filter((line) => line.startsWith('first: failed in'))).toHaveLength(1);
+    expect(lines.filter((line) => /^shard 000\d: running, /.test(line)).length).toBeGreaterThan(0);
+    expect(lines.filter((line) => line.startsWith(`failed ${sourceHost}/${poison}`))).toHaveLength(1);
+    // eslint-disable-next-line no-control-regex -- a log has none
+    expect(lines.join('')).not.toMatch(/\u001b/);
     const json = (await watchers.json).stdout.trim().split('\n');
-    const messages = json.flatMap((line) => Event.parse(JSON.parse(line)).message?.split('\n')[0] ?? []);
-    for (const lines of [linesOf(plain), messages]) {
-      expect(lines[0]).toMatch(/^first: running/);
-      expect(lines.filter((line) => line.startsWith('first: failed in'))).toHaveLength(1);
-      expect(lines.filter((line) => /^shard 000\d: running, /.test(line)).length).toBeGreaterThan(0);
-      expect(lines.filter((line) => line.startsWith(`failed ${sourceHost}/${poison}`))).toHaveLength(1);
-      // eslint-disable-next-line no-control-regex -- a log has none
-      expect(lines.join('')).not.toMatch(/\u001b/);
-    }
+    const data = json.map((line) => Datum.parse(JSON.parse(line)));
+    const executions = data.filter(({ type }) => type === 'execution');
+    expect(executions[0]).toMatchObject({ arn: arnOf('first'), status: 'RUNNING' });
+    expect(executions.filter(({ status }) => status === 'FAILED')).toHaveLength(1);
+    const shards = data.filter(({ type }) => type === 'shard');
+    expect(shards.some(({ state }) => state === 'running')).toBe(true);
+    const failed = shards.flatMap(({ failures = [] }) => failures.map(({ artifact }) => artifact));
+    expect(failed).toEqual([`${sourceHost}/${poison}:1`]);
+    expect(data.filter(({ type }) => type === 'notice')).toEqual([]);
     for (const terminal of watchers.terminals) {
       await terminal.ended;
       const screen = terminal.text();
@@ -243,7 +256,23 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
   }
 });
 
-const Event = z.looseObject({ type: z.string(), time: z.string(), message: z.string().optional() });
+const Datum = z.looseObject({
+  type: z.string(),
+  time: z.iso.datetime(),
+  status: z.string().optional(),
+  state: z.string().optional(),
+  failures: z.array(z.looseObject({ artifact: z.string() })).optional(),
+});
+
+/** Until a program has written something. */
+async function shows(stream: Readable | null, what: RegExp): Promise<void> {
+  let seen = '';
+  for await (const chunk of on(stream ?? new PassThrough(), 'data', { close: ['close'] })) {
+    seen += String(chunk);
+    if (what.test(seen)) return;
+  }
+  throw new Error(`it has ended with: ${seen}`);
+}
 
 interface Terminal {
   readonly ended: Promise<unknown>;
