@@ -196,7 +196,9 @@ async function copyShard(
           if (outcome.kind !== 'failed' || !watch.lost()) recorder?.finished(outcome, tried);
         },
       });
-      // What this one has not written yet the other worker writes, who may have done so already.
+      // What this one has not written yet the other worker writes, who may have done so already. One that is cut off from
+      // Step Functions alone does not hear of it and writes on: a condition, which BatchWriteItem does not have, would cost a
+      // request and a right more for each image, for what the next run puts right (docs/fleet.md).
       if (watch.lost()) recorder?.abandon();
       const unkept = (await recorder?.end()) ?? [];
       return { ...copied, failures: [...copied.failures, ...unkept] };
