@@ -55,6 +55,8 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
     expect(movedTwice()).toEqual([]);
     const shards = commands('worker').map(([, , shard]) => shard);
     expect(new Set(shards).size).toBe(shardCount);
+    // As many at the same time as maxConcurrency says.
+    expect(tasks.most('worker')).toBe(4);
     expect(shards.filter((shard) => shard === killed?.command[2]).length).toBeGreaterThan(1);
   });
 

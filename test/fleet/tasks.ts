@@ -21,6 +21,8 @@ export interface TaskHost {
   readonly own: Own;
   readonly tasks: readonly StartedTask[];
   running(kind: string): readonly StartedTask[];
+  /** How many of a kind have run at the same time, at most. */
+  most(kind: string): number;
   close(): Promise<void>;
 }
 
@@ -34,6 +36,8 @@ export async function startTaskHost(
   onStart: (kind: string) => void,
 ): Promise<TaskHost> {
   const tasks: StartedTask[] = [];
+  const most = new Map<string, number>();
+  const running = (kind: string) => tasks.filter((task) => task.kind === kind && isRunning(task));
   // Where its image has a folder that may be written to.
   const cwd = join(folder, 'db');
   await mkdir(cwd);
@@ -49,17 +53,21 @@ export async function startTaskHost(
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => (task.output += text));
     tasks.push(task);
+    most.set(kind, Math.max(most.get(kind) ?? 0, running(kind).length));
     return undefined;
   });
-  const isRunning = ({ process: { exitCode, signalCode } }: StartedTask): boolean =>
-    exitCode === null && signalCode === null;
   return {
     own,
     tasks,
-    running: (kind) => tasks.filter((task) => task.kind === kind && isRunning(task)),
+    running,
+    most: (kind) => most.get(kind) ?? 0,
     async close() {
       for (const task of tasks) if (isRunning(task)) task.process.kill('SIGKILL');
       await Promise.all(tasks.map(({ ended }) => ended));
     },
   };
+}
+
+function isRunning({ process: { exitCode, signalCode } }: StartedTask): boolean {
+  return exitCode === null && signalCode === null;
 }
