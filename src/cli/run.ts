@@ -43,7 +43,7 @@ export async function runJob(
 ): Promise<0 | 1 | 2> {
   let session: Session;
   try {
-    session = await openSession({ ...options, env: environment.env, stdout: environment.stdout });
+    session = await openSession({ ...options, job: name, env: environment.env, stdout: environment.stdout });
   } catch (error) {
     for (const each of errorsIn(error))
       environment.stderr.write(`error: ${each.message}${each.remedy === undefined ? '' : `\n  ${each.remedy}`}\n`);

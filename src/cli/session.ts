@@ -20,6 +20,7 @@ import { newProgressCounters, type ProgressCounters, type Reporter } from '../re
 import { jsonReporter } from '../report/json-lines.ts';
 import { type RunRecorder, runRecorder } from '../report/record.ts';
 import { type EnvironmentVariables, networkSettings, variable } from './environment.ts';
+import { withLoginRemedies } from './login-remedy.ts';
 
 /** What every job of one process shares: connections, reporting, stopping, a working folder. */
 export interface Session {
@@ -63,6 +64,8 @@ export type Output = Writable & {
 };
 
 export interface SessionOptions {
+  /** Name of the job, where remedies may tell what it takes. */
+  readonly job?: string | undefined;
   readonly env: EnvironmentVariables;
   readonly insecureHosts?: readonly string[];
   /** One JSON object per event on standard output instead of text. */
@@ -91,7 +94,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     options.json === true
       ? { ...jsonReporter(options.stdout, mask), stop: () => undefined }
       : consoleReporter({ stream: options.stdout, counters, mask, interactive: isInteractive(options.stdout, env) });
-  const reporter = combineReporters(recorder, screen);
+  const reporter = withLoginRemedies(options.job ?? '', env, combineReporters(recorder, screen));
   const transport = createTransport({
     network,
     reporter,

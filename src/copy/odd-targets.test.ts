@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { CredentialSource } from '../model/credentials.ts';
 import { noCredentials } from '../model/credentials.ts';
+import { digestOf } from '../model/digest.ts';
+import { mediaTypes } from '../model/media-types.ts';
+import { buildImage } from '../testing/image-builder.ts';
 import { copyOf, expectHeld, failuresOf, kindsOf, largeImage, manyImages, type Place, smallImage, patient, testWorld, tinyImage, type TestWorld } from '../../test/copy-world.ts'; // prettier-ignore
 import { type Asked, type Doing, type Front, frontOf } from '../../test/registry-front.ts';
 
@@ -77,6 +80,30 @@ describe('an upload', () => {
     for (const [n, image] of images.entries()) await expectHeld(target, image, `mirror/app-${n}`);
     const unique = new Set(images.flatMap(({ blobs }) => [...blobs.keys()]));
     expect(target.asked.filter(isPut)).toHaveLength(unique.size + refusals.length);
+  });
+
+  it('of no bytes at all, which ECR does not take, is tried once, and said so', async () => {
+    const empty = digestOf('');
+    const isEmpty = (asked: Asked): boolean =>
+      isPut(asked) && new URL(asked.path, 'http://x').searchParams.get('digest') === empty;
+    const { world, source, target } = await scene((asked) =>
+      isEmpty(asked)
+        ? oci(400, 'BLOB_UPLOAD_INVALID', 'the upload cannot be completed because it does not have any parts')
+        : undefined,
+    );
+    const layer = { mediaType: mediaTypes.ociLayerGzip, digest: empty, size: 0 };
+    const image = buildImage({
+      name: 'empty',
+      platforms: ['linux/amd64'],
+      index: false,
+      layers: () => [{ descriptor: layer, content: new Uint8Array(0) }],
+    });
+    await source.server.putImage('app', '1', image);
+    const { outcomes } = await world.copy([copyOf(source, target)]);
+    expect(failuresOf(outcomes)).toMatchObject([
+      { side: 'target', code: 'unsupported', host: target.host, digest: empty },
+    ]);
+    expect(target.asked.filter(isEmpty)).toHaveLength(1);
   });
 
   it('of a layer that ECR says it has (LayerAlreadyExists) is done', async () => {

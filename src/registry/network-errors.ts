@@ -90,7 +90,12 @@ export function networkFailure(error: unknown, context: Context): NetworkFailure
     );
   }
   if (code.startsWith('ERR_SSL_') || code === 'EPROTO') {
-    return fail(`the TLS handshake failed: ${messageOf(innermost)}`, undefined, true, isNotTls(code, innermost));
+    const notTls = isNotTls(code, innermost);
+    const remedy = notTls
+      ? `if ${context.host} speaks plain HTTP only, allow that with --insecure-host ${context.host}`
+      : undefined;
+    // Who does not speak TLS does not learn it meanwhile.
+    return fail(`the TLS handshake failed: ${messageOf(innermost)}`, remedy, !notTls, notTls);
   }
   const phrase = phrases[code];
   if (phrase === undefined) return undefined;
