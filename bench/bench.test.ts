@@ -1,5 +1,8 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { root } from '../test/tools.ts';
 import { order } from './bench.ts';
 import { main } from './main.ts';
 import type { Tool, ToolName } from './tools.ts';
@@ -19,6 +22,14 @@ describe('the order of runs', () => {
 });
 
 describe('the command line', () => {
+  it('is no failure where the reader of its help goes away', () => {
+    const script = join(root, 'scripts/bench.js');
+    const { stderr } = spawnSync('sh', ['-c', '"$@" | true', 'sh', process.execPath, script, '--help'], {
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+  });
+
   const run = async (...args: readonly string[]): Promise<{ readonly status: number; readonly said: string }> => {
     let said = '';
     const sink = new Writable({

@@ -31,6 +31,8 @@ interface Options {
  * @returns exit status: 0 all of ours was complete, 1 something of ours was not, or no run counts; 2 wrong usage
  */
 export async function main(argv: readonly string[], streams: BenchStreams, interrupt: AbortSignal): Promise<number> {
+  // A reader that goes away (`… --help | head`) ends the output, not the benchmark.
+  for (const stream of [streams.stdout, streams.stderr]) stream.on('error', () => undefined);
   try {
     if (argv[2] === 'discovery') {
       const { discovery } = await import('./discovery/main.ts');

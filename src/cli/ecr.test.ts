@@ -146,6 +146,21 @@ describe('ecr, from registries that are not ECR', () => {
     expect(ecr.repositories().filter((name) => name.startsWith('later'))).toEqual([]);
   });
 
+  it('gives the status with --json as a line for each image, and no table', async () => {
+    const { status, stdout } = await runProgram(['status', '--out', folder, '--json'], env);
+    expect(status, stdout).toBe(0);
+    const Line = z.looseObject({ time: z.iso.datetime(), type: z.string(), message: z.string().optional() });
+    const events = stdout.trim().split('\n').map((line) => Line.parse(JSON.parse(line))); // prettier-ignore
+    const kept = z.array(ImageStatus).parse(JSON.parse(await readFile(join(folder, 'status.json'), 'utf8')));
+    expect(kept.length).toBeGreaterThan(1);
+    const told = events.filter(({ type }) => type === 'image-status');
+    expect(told.map((event) => ImageStatus.parse(event))).toEqual(kept);
+    const notices = events.flatMap(({ message }) => message ?? []);
+    expect(notices).toEqual([expect.stringMatching(/^\d+ images: /)]);
+    const failed = await runProgram(['status', '--out', folder, '--json', '--state', 'failed'], env);
+    expect(failed.stdout).not.toContain('"image-status"');
+  });
+
   it('shows the status of a run, and says when there is none, or a broken one', async () => {
     const shown = await runProgram(['status', '--out', folder], env);
     expect(shown.status, shown.stdout).toBe(0);

@@ -118,6 +118,7 @@ class ConsoleRenderer implements ConsoleReporter {
         break;
       case 'artifact-started':
       case 'retry':
+      case 'image-status':
     }
   }
 

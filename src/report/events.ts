@@ -37,6 +37,18 @@ export type RunEvent =
       /** What is not as locked; empty when all is well. */
       readonly findings: readonly LockFinding[];
     }
+  /** What a status store has of an image: for programs, people get a table. */
+  | {
+      readonly type: 'image-status';
+      readonly target: string;
+      readonly source: string;
+      readonly digest: string | null;
+      readonly state: string;
+      readonly tries: number;
+      readonly started: string;
+      readonly finished: string | null;
+      readonly error: string | null;
+    }
   | {
       readonly type: 'run-finished';
       readonly job: string;

@@ -66,6 +66,7 @@ export function runRecorder(mask: SecretMask = new SecretMask(), now: () => Date
         break;
       case 'artifact-started':
       case 'checked':
+      case 'image-status':
         break;
       case 'artifact-finished':
         outcomes.set(outcomeKey(event.outcome), event.outcome);

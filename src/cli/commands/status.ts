@@ -16,6 +16,7 @@ export interface StatusOptions {
   readonly store?: string;
   readonly state?: readonly ImageState[];
   readonly region?: string;
+  readonly json?: boolean;
 }
 
 /** Shows the status of each image, as the last run of `ecr` or `mirror` has left it, and writes it to `status.json`. */
@@ -34,7 +35,9 @@ export async function runStatus(session: Session, options: StatusOptions): Promi
           });
     try {
       const statuses = await store.list({ states: options.state }, session.signal);
-      for (const message of [...tableOf(statuses), summaryOf(statuses)])
+      if (options.json === true)
+        for (const status of statuses) session.reporter.emit({ type: 'image-status', ...status });
+      for (const message of [...(options.json === true ? [] : tableOf(statuses)), summaryOf(statuses)])
         session.reporter.emit({ type: 'notice', level: 'info', message });
       const files = await writeFiles(resolve(options.out), { 'status.json': jsonText(statuses) });
       return { failures: [], totals: undefined, files };

@@ -137,6 +137,15 @@ platforms = amd64`;
     ]);
   });
 
+  it('points to the key "registry" where an image begins with a host and its port', () => {
+    expect(problems('[aa]\nimage = localhost:5000/team/x:1\n[bb]\nimage = x:5000')).toEqual([
+      '2: "image" of [aa] begins with a registry\'s host; use the key "registry" for it: registry = localhost:5000, image = team/x',
+      '4: "image" of [bb] has a tag, a digest or blanks in it; use the key "tag"',
+    ]);
+    const { sections } = parseMirrorFile('[aa]\nregistry = localhost:5000\nimage = team/x', 'm.ini');
+    expect(sections).toMatchObject([{ source: { registry: 'localhost:5000', repository: 'team/x' }, target: 'aa' }]);
+  });
+
   it.each(['5x', '-1d', '0m', '1.5h', 'm', '', '1M', '99999w'])('refuses the interval "%s"', (interval) => {
     const [message, ...more] = problems(`[DEFAULT]\nrefresh = ${interval}\n[ab]\nimage = a\n[bb]\nimage = b\n`);
     expect(message).toMatch(/^2: "refresh" of \[DEFAULT\] "/);

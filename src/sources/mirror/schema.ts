@@ -43,16 +43,26 @@ const Platforms = z.string().transform((text, context): 'all' | readonly Platfor
   return list.map((each) => parsedBy(parsePlatform)(each, context));
 });
 
+/** Name of an image without tag and digest; a host before it has a key of its own. */
+const Image = z
+  .string('is missing')
+  .min(1, 'is empty')
+  .superRefine((image, context) => {
+    const [, host, rest] = /^([^\s/@]*:\d+)\/(.*)$/.exec(image) ?? [];
+    const message =
+      host !== undefined && rest !== undefined
+        ? `begins with a registry's host; use the key "registry" for it: registry = ${host}, image = ${rest.replace(/[\s:@].*$/s, '')}`
+        : 'has a tag, a digest or blanks in it; use the key "tag"';
+    if (/[\s:@]/.test(image)) context.addIssue({ code: 'custom', message });
+  });
+
 const Name = z.string().min(1, 'is empty');
 
 /** The keys of a section, each as written; a missing one comes from `[DEFAULT]`. */
 export const Section = z
   .strictObject({
     /** Name of the image at its source, and at the target below `project`. */
-    image: z
-      .string('is missing')
-      .min(1, 'is empty')
-      .regex(/^[^\s:@]+$/, 'has a tag, a digest or blanks in it; use the key "tag"'),
+    image: Image,
     /** One tag or several. */
     tag: Tags.optional(),
     tags: Tags.optional(),
