@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ArchiveLimits, chartArchiveLimits, extractMember, readArchive, readArchiveSync } from './archive.ts';
+import { type ArchiveLimits, chartArchiveLimits } from './archive-limits.ts';
+import { extractMember } from './archive-member.ts';
+import { readArchive, readArchiveSync } from './archive.ts';
 import { calm, type Member, tarOf, tgzOf } from './test-support.ts';
 
 const limits: ArchiveLimits = { maxMemberBytes: 1000, maxTotalBytes: 20_000, maxEntries: 10, maxRatio: 250 };

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { ReplicationError } from '../model/errors.ts';
-import { chartArchiveLimits, readArchive } from './archive.ts';
+import { chartArchiveLimits } from './archive-limits.ts';
+import { readArchive } from './archive.ts';
 import { type JsonLike, parseHelmYaml } from './helm-yaml.ts';
 import { asVersion, parseConstraint } from './version.ts';
 

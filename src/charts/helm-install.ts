@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 import { makeFolder } from '../layout/files.ts';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
 import { printable } from '../registry/addresses.ts';
-import { extractMember, programArchiveLimits } from './archive.ts';
+import { programArchiveLimits } from './archive-limits.ts';
+import { extractMember } from './archive-member.ts';
 import type { Downloads } from './downloads.ts';
 import { helmReleaseDigests, helmReleaseUrl, pinnedHelmVersion } from './helm-releases.ts';
 

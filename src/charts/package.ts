@@ -1,7 +1,8 @@
 import { digestOf } from '../model/digest.ts';
 import type { Descriptor, ManifestContent } from '../model/manifest.ts';
 import { mediaTypes } from '../model/media-types.ts';
-import { chartArchiveLimits, readArchiveSync } from './archive.ts';
+import { chartArchiveLimits } from './archive-limits.ts';
+import { readArchiveSync } from './archive.ts';
 import { type ChartDependency, type ChartMetadata, insideFolder, readMetadata } from './chart.ts';
 import { tagOfVersion } from './version.ts';
 

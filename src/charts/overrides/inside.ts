@@ -1,5 +1,6 @@
 import type { ValuePath, Values } from '../values/tree.ts';
-import { chartArchiveLimits, readArchive } from '../archive.ts';
+import { chartArchiveLimits } from '../archive-limits.ts';
+import { readArchive } from '../archive.ts';
 import { type Chart, insideFolder, readChart } from '../chart.ts';
 import { chartValues } from '../values/chart-values.ts';
 

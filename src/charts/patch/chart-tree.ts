@@ -1,4 +1,5 @@
-import { chartArchiveLimits, readArchive } from '../archive.ts';
+import { chartArchiveLimits } from '../archive-limits.ts';
+import { readArchive } from '../archive.ts';
 import { writeArchive } from './write-archive.ts';
 
 /** The files of a chart's package, with those of packed subcharts (`charts/*.tgz`) inside of them. */

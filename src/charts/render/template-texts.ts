@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { chartArchiveLimits, readArchive } from '../archive.ts';
+import { chartArchiveLimits } from '../archive-limits.ts';
+import { readArchive } from '../archive.ts';
 import { insideFolder } from '../chart.ts';
 import type { TemplateTexts } from './refusal.ts';
 
