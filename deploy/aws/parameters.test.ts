@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { checkPrefix } from '../../src/sources/ecr/target-repository.ts';
 import { deployment, required, template } from './testing/deployed.ts';
 import { refusals } from './testing/resolve.ts';
 
@@ -73,6 +74,10 @@ describe('parameters', () => {
     ['', 'core-images', 'a.b_c'],
     ['a b', 'a/b', 'a'.repeat(129)],
   ] as const;
+  const prefixes = [
+    ['', 'mirror', 'mirror/', 'acme-', 'a.', 'a--b', 'a__b', 'team/a_b.c-d', '0/1', 'a'.repeat(201)],
+    ['Mirror', '/a', 'a b', '-a', 'a..b', 'a._b', 'a___b', 'a//b', 'a/-b', 'a/.', 'a'.repeat(202)],
+  ] as const;
   const secret = [
     ['', 'team/helm', 'a@b'],
     ['a b', 'a'.repeat(513)],
@@ -109,10 +114,7 @@ describe('parameters', () => {
     ],
     destRegion: region,
     destAccountId: accountId,
-    destPrefix: [
-      ['', 'mirror', 'team/a_b.c-d'],
-      ['Mirror', '/a', 'a b', 'a'.repeat(202)],
-    ],
+    destPrefix: prefixes,
     destCredential: named,
     destRole: role,
     ecsClusterName: [
@@ -197,17 +199,19 @@ describe('parameters', () => {
     AllowedValues: z.array(z.string()).optional(),
     AllowedPattern: z.string().optional(),
     ConstraintDescription: z.string().min(1).optional(),
+    MaxLength: z.number().optional(),
     MinValue: z.number().optional(),
     MaxValue: z.number().optional(),
   });
 
   it.each(Object.entries(taken))('%s takes what is right only', (name, [right, wrong]) => {
-    const { Type, AllowedValues, AllowedPattern, ConstraintDescription, MinValue, MaxValue } = Rules.parse(
+    const { Type, AllowedValues, AllowedPattern, ConstraintDescription, MaxLength, MinValue, MaxValue } = Rules.parse(
       template.Parameters[name],
     );
     // CloudFormation's patterns have to match the whole value.
     const takes = (value: string): boolean =>
       (AllowedValues?.includes(value) ?? true) &&
+      value.length <= (MaxLength ?? Infinity) &&
       (AllowedPattern === undefined || new RegExp(`^(?:${AllowedPattern})$`).test(value)) &&
       (Type !== 'Number' || (Number(value) >= (MinValue ?? -Infinity) && Number(value) <= (MaxValue ?? Infinity)));
     for (const each of right) expect(takes(each), each).toBe(true);
@@ -215,6 +219,12 @@ describe('parameters', () => {
     expect(right).toEqual(expect.arrayContaining([String(template.Parameters[name]?.Default ?? right[0])]));
     // What the console says instead of the pattern.
     if (AllowedPattern !== undefined) expect(ConstraintDescription).toBeDefined();
+  });
+
+  it('take the prefixes that the program takes', () => {
+    const [right, wrong] = prefixes;
+    for (const each of right) expect(() => each === '' || checkPrefix(each), each).not.toThrow();
+    for (const each of wrong) if (each.length < 202) expect(() => checkPrefix(each), each).toThrow('is no prefix');
   });
 
   it('have each a rule for their values, or a type whose things CloudFormation looks for', () => {

@@ -12,6 +12,8 @@ interface Parameter {
   /** For texts that may be empty, too, when the default is. */
   readonly pattern?: string;
   readonly told?: string;
+  /** Characters at most, where the pattern does not say so. */
+  readonly longest?: number;
   readonly min?: number;
   readonly max?: number;
   readonly description: string;
@@ -29,6 +31,9 @@ const parameterName = '^[A-Za-z0-9_./-]{0,1011}$';
 const role = '^(arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+)?$';
 const secret = '^[A-Za-z0-9/_+=.@-]{0,512}$';
 const name = '^[A-Za-z0-9_.-]{0,128}$';
+/** What names of ECR repositories can begin with: segments of words with a ., one or two _ or any number of - between them. */
+const segment = '[a-z0-9]+(([.]|__?|-+)[a-z0-9]+)*';
+const prefix = `^(${segment}(/${segment})*([/.]|__?|-+)?)?$`;
 
 /**
  * Everything the stack can be told. The first names, with their defaults, are those of the data replication hub's ECR
@@ -153,8 +158,9 @@ export const parameterGroups = [
         name: 'destPrefix',
         label: 'Destination prefix',
         default: '',
-        pattern: '^([a-z0-9][a-z0-9._/-]{0,200})?$',
-        told: 'lower case letters, digits and . _ - /',
+        pattern: prefix,
+        longest: 201,
+        told: 'lower case letters and digits with . _ - / between them, such as mirror or team/mirror',
         description: 'Destination Prefix: what the names of repositories begin with. Blank: nothing.',
       },
       {
@@ -314,7 +320,8 @@ export const parameterGroups = [
         type: 'Number',
         default: 3,
         values: [1, 2, 3, 4, 5],
-        description: 'How often an image is tried in a task, and how often a task is started that was lost.',
+        description:
+          'How often an image is tried in a task (job ecr; 3 times with the others), and how often a task is started that was lost.',
       },
     ],
   },
@@ -419,6 +426,7 @@ export function declareParameters(stack: Stack): void {
       ...(each.values === undefined ? {} : { allowedValues: each.values.map(String) }),
       ...(each.pattern === undefined ? {} : { allowedPattern: each.pattern }),
       ...(each.told === undefined ? {} : { constraintDescription: each.told }),
+      ...(each.longest === undefined ? {} : { maxLength: each.longest }),
       ...(each.min === undefined ? {} : { minValue: each.min }),
       ...(each.max === undefined ? {} : { maxValue: each.max }),
     });
