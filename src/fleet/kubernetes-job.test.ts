@@ -448,6 +448,8 @@ describe('waiting for a Job', () => {
 it('says how many attempts failed', () => {
   const job = { metadata: { name, uid: 'u' }, spec: { completions: 3 }, status: { failed: 1, active: 3 } };
   expect(progressOf(job)).toBe('0 of 3 shards done, 3 under way, 1 attempt failed');
+  const one = { ...job, spec: { completions: 1 }, status: { failed: 2, active: 1 } };
+  expect(progressOf(one)).toBe('0 of 1 shard done, 1 under way, 2 attempts failed');
 });
 
 it('says how many pods are there without running, as those whose image cannot be pulled', () => {
