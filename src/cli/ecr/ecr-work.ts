@@ -28,14 +28,69 @@ interface Compared {
   readonly held: ReadonlySet<Digest>;
 }
 
+/** Both registries, listed and compared. */
+interface Comparison {
+  readonly source: EcrListing;
+  /** Absent where the destination is not listed. */
+  readonly target: EcrListing | undefined;
+  readonly compared: readonly Compared[];
+  /** ARNs of all repositories of the destination; empty where only those of selected images were listed. */
+  readonly arns: ReadonlyMap<string, string>;
+}
+
 /** Lists both registries and compares them: requests follow the number of repositories, not of images. */
 export async function ecrWork(
-  { source, destination }: EcrSides,
+  sides: EcrSides,
   settings: EcrSettings,
   selected: readonly SelectedImage[] | undefined,
   signal: AbortSignal,
 ): Promise<EcrWork> {
+  const { source, destination } = sides;
   const { platforms, prefix } = settings;
+  const comparison = await compareRegistries(sides, prefix, selected, signal);
+  const { compared, arns } = comparison;
+  const request = (each: Compared, { label, digest }: { readonly label: string; readonly digest: Digest }) =>
+    requestFor(
+      { store: source.store, repository: each.name, reference: digest },
+      label,
+      { ...destination, repository: each.target },
+      platforms,
+    );
+  const referrers = await Promise.all(
+    compared.map(async (each) =>
+      (await lateReferrers(comparison.source, each, signal)).map((digest) => request(each, { label: digest, digest })),
+    ),
+  );
+  const changed = compared.flatMap((each) => each.difference.changed.map((image) => request(each, image)));
+  const unchanged = compared.flatMap((each) => each.difference.unchanged.map((image) => request(each, image)));
+  // What was cut out of an index has a digest of its own: only the copier can tell whether it is the same.
+  const certain = platforms === 'all' && !settings.once;
+  const copy: readonly CopyRequest[] = [...changed, ...(certain ? [] : unchanged), ...referrers.flat()];
+  const { ecr } = destination;
+  const origin = filledFrom(source.host, prefix);
+  return {
+    copy,
+    unchanged: certain ? unchanged : [],
+    failures: [],
+    absent: compared.flatMap((each) =>
+      each.difference.absent.map((label) =>
+        absent(source.host, `${destination.host}/${each.target}`, each.name, label),
+      ),
+    ),
+    deleted:
+      ecr === undefined || comparison.target === undefined
+        ? []
+        : await deletedImages({ ecr, listing: comparison.target, origin, arns, prefix }, compared, signal),
+    repositories: compared.map(({ name, target }) => ({ source: name, target })),
+  };
+}
+
+async function compareRegistries(
+  { source, destination }: EcrSides,
+  prefix: EcrSettings['prefix'],
+  selected: readonly SelectedImage[] | undefined,
+  signal: AbortSignal,
+): Promise<Comparison> {
   const sourceListing = ecrListing(() => source.aws.ecr(), source.registryId);
   const targetListing = destination.ecr === undefined ? undefined : listingOf(destination.ecr);
   const [wanted, present] = await Promise.all([
@@ -59,48 +114,8 @@ export async function ecrWork(
     const difference = compareContents(atSource.get(name) ?? noContent, held, labels);
     return { name, target, wanted: labels, difference, held: held.digests };
   });
-  const request = (each: Compared, { label, digest }: { readonly label: string; readonly digest: Digest }) =>
-    requestFor(
-      { store: source.store, repository: each.name, reference: digest },
-      label,
-      { ...destination, repository: each.target },
-      platforms,
-    );
-  const referrers = await Promise.all(
-    compared.map(async (each) =>
-      (await lateReferrers(sourceListing, each, signal)).map((digest) => request(each, { label: digest, digest })),
-    ),
-  );
-  const changed = compared.flatMap((each) => each.difference.changed.map((image) => request(each, image)));
-  const unchanged = compared.flatMap((each) => each.difference.unchanged.map((image) => request(each, image)));
-  // What was cut out of an index has a digest of its own: only the copier can tell whether it is the same.
-  const certain = platforms === 'all' && !settings.once;
-  const copy: readonly CopyRequest[] = [...changed, ...(certain ? [] : unchanged), ...referrers.flat()];
-  return {
-    copy,
-    unchanged: certain ? unchanged : [],
-    failures: [],
-    absent: compared.flatMap((each) =>
-      each.difference.absent.map((label) =>
-        absent(source.host, `${destination.host}/${each.target}`, each.name, label),
-      ),
-    ),
-    deleted:
-      destination.ecr === undefined || targetListing === undefined
-        ? []
-        : await deletedImages(
-            {
-              ecr: destination.ecr,
-              listing: targetListing,
-              origin: filledFrom(source.host, prefix),
-              arns: new Map((present ?? []).map((each) => [each.repositoryName ?? '', each.repositoryArn ?? ''])),
-              prefix,
-            },
-            compared,
-            signal,
-          ),
-    repositories: compared.map(({ name, target }) => ({ source: name, target })),
-  };
+  const arns = new Map((present ?? []).map((each) => [each.repositoryName ?? '', each.repositoryArn ?? '']));
+  return { source: sourceListing, target: targetListing, compared, arns };
 }
 
 function listingOf({ aws, registryId }: EcrSide<WriteStore>): EcrListing {
