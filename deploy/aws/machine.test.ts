@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { exceededLimits, mapRunUses } from '../../src/shards/limits.ts';
@@ -148,6 +150,23 @@ describe("the state machine's definition", () => {
     expect(States['Copy']).toMatchObject({ ResultPath: null });
     expect(Object.values(Copy.parse(States['Copy']).ItemProcessor.States)).toMatchObject([{ OutputPath: null }]);
     expect(States['Plan']).toHaveProperty('ResultSelector');
+  });
+
+  it('passes as many states as docs/fleet.md says that a run costs', async () => {
+    const Next = z.looseObject({ Next: z.string().optional(), Default: z.string().optional() });
+    const { StartAt, States } = definition({});
+    // The turn is with an earlier run that has ended, and all goes well.
+    const passed: string[] = [];
+    let at: string | undefined = z.string().parse(StartAt);
+    while (at !== undefined) {
+      passed.push(at);
+      const { Next: next, Default } = Next.parse(States[at]);
+      at = at === 'Take turn' ? 'Whose turn' : (Default ?? next);
+    }
+    expect(passed).toEqual(expect.arrayContaining(['Take over', 'Plan', 'Copy', 'Summary', 'Succeeded']));
+    const page = await readFile(join(import.meta.dirname, '../../docs/fleet.md'), 'utf8');
+    // And its start: https://aws.amazon.com/step-functions/pricing/
+    expect(page).toContain(`(${passed.length + 1} + 4 n) × 0.025 / 1000 `);
   });
 
   it('counts repetitions, not tries, and names services in its own partition', () => {
