@@ -134,7 +134,7 @@ describeWith(['chromium'], 'the report in a browser', () => {
     expect(await heading.getAttribute('aria-sort')).toBe('none');
     const sent = async (): Promise<number[]> => {
       const cells = await table
-        .locator('tbody tr td:nth-child(6)')
+        .locator('tbody tr td[data-label=Sent]')
         .evaluateAll((all: { dataset: { sort: string } }[]) =>
           all.map(({ dataset }) => (dataset.sort === '' ? -1 : Number(dataset.sort))),
         );
