@@ -106,10 +106,14 @@ export function smallImage(name: string): ImageContent {
   return buildImage({ name });
 }
 
+/** One manifest with just this layer. */
+export function oneLayerImage(name: string, layer: Layer): ImageContent {
+  return buildImage({ name, platforms: ['linux/amd64'], index: false, layers: () => [layer] });
+}
+
 /** One manifest with one layer of its own. */
 export function tinyImage(name: string): ImageContent {
-  const layers = (): readonly Layer[] => [tarLayer([{ path: 'own', content: name }])];
-  return buildImage({ name, platforms: ['linux/amd64'], index: false, layers });
+  return oneLayerImage(name, tarLayer([{ path: 'own', content: name }]));
 }
 
 /** Two platforms, with no layer that another image has. */

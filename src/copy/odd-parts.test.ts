@@ -1,19 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { buildImage, type ImageContent } from '../testing/image-builder.ts';
 import { syntheticLayer } from '../testing/image-layers.ts';
-import { copyOf, failuresOf, patient, testWorld } from '../../test/copy-world.ts';
+import { copyOf, failuresOf, oneLayerImage, patient, testWorld } from '../../test/copy-world.ts';
 import { partBytes, rangedBlobBytes } from './ranged-read.ts';
 import { type Asked, type Doing, type Front, frontOf } from '../../test/registry-front.ts';
 
 /** A blob that is read in parts, from a source that sends other parts than it is asked for. */
 const size = rangedBlobBytes + 1_000_000;
 const layer = await syntheticLayer('odd parts', size);
-const image: ImageContent = buildImage({
-  name: 'large',
-  platforms: ['linux/amd64'],
-  index: false,
-  layers: () => [layer],
-});
+const image = oneLayerImage('large', layer);
 const { digest } = layer.descriptor;
 const parts = Math.ceil(size / partBytes);
 

@@ -1,19 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { FaultAction } from '../testing/faults.ts';
-import { buildImage, type ImageContent } from '../testing/image-builder.ts';
 import { syntheticLayer } from '../testing/image-layers.ts';
-import { copyOf, failuresOf, testWorld } from '../../test/copy-world.ts';
+import { copyOf, failuresOf, oneLayerImage, testWorld } from '../../test/copy-world.ts';
 import { partBytes, rangedBlobBytes } from './ranged-read.ts';
 
 /** A blob that is large enough to be read in parallel parts, and what can go wrong with a part. */
 const size = rangedBlobBytes + 3_000_000;
 const layer = await syntheticLayer('in parts', size);
-const image: ImageContent = buildImage({
-  name: 'large',
-  platforms: ['linux/amd64'],
-  index: false,
-  layers: () => [layer],
-});
+const image = oneLayerImage('large', layer);
 const { digest } = layer.descriptor;
 
 describe('a blob in parts', () => {

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import type { CredentialSource } from '../model/credentials.ts';
 import { noCredentials } from '../model/credentials.ts';
 import type { Digest } from '../model/digest.ts';
-import { buildImage, type ImageContent } from '../testing/image-builder.ts';
+import type { ImageContent } from '../testing/image-builder.ts';
 import { syntheticLayer } from '../testing/image-layers.ts';
 import { rangedBlobBytes } from './ranged-read.ts';
 import type { FaultAction, FaultRule } from '../testing/faults.ts';
-import { copyOf, expectHeld, failuresOf, kindsOf, largeImage, manyImages, ownLayers, patient, smallImage, testWorld, tinyImage } from '../../test/copy-world.ts'; // prettier-ignore
+import { copyOf, expectHeld, failuresOf, kindsOf, largeImage, manyImages, oneLayerImage, ownLayers, patient, smallImage, testWorld, tinyImage } from '../../test/copy-world.ts'; // prettier-ignore
 
 // What comes right by itself, after faults that other programs end with.
 
@@ -229,12 +229,7 @@ it.each<[string, FaultAction, number]>([
   ['the first part with 416', { kind: 'status', status: 416 }, 0],
 ])('a source that answers %s is read whole', { timeout: 60_000 }, async (_name, fault, skip) => {
   const layer = await syntheticLayer('in parts', rangedBlobBytes + 3_000_000);
-  const image = buildImage({
-    name: 'large',
-    platforms: ['linux/amd64'],
-    index: false,
-    layers: () => [layer],
-  });
+  const image = oneLayerImage('large', layer);
   const { digest } = layer.descriptor;
   const world = await testWorld({ timeouts: { idleMs: 1_000 } });
   const source = await world.registry();
