@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isReplicationError, ReplicationError, toReplicationError } from '../model/errors.ts';
-import type { UploadSession } from '../model/store.ts';
+import type { UploadSession, WriteStore } from '../model/store.ts';
 import type { ProgressCounters } from '../report/events.ts';
 import { type BlobContent, createBlobReader, wholeBlobBytes } from './blob-content.ts';
 import type { BlobNeed, BlobState, BlobTotals } from './blob-state.ts';
@@ -9,6 +9,8 @@ import type { Slots } from './slots.ts';
 import type { Spool } from './spool.ts';
 
 export interface BlobSenderOptions {
+  /** All that anything is copied to in this run. */
+  readonly stores: ReadonlySet<WriteStore>;
   readonly slots: Slots;
   readonly spool: Spool;
   readonly counters: ProgressCounters;
@@ -69,6 +71,10 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
       uploads += mounts.of(store).verdict === 'granted' ? Math.min(open, 1) : open;
     return uploads;
   };
+
+  /** Whether nobody else will come for these bytes: where the only store mounts, whoever needs the blob later mounts it. */
+  const allKnown = ({ store }: BlobNeed): boolean =>
+    needs.settled || (options.stores.size === 1 && mounts.of(store).verdict === 'granted');
 
   const drop = async (content: BlobContent): Promise<void> => {
     if (content.kind === 'memory') memoryUsed -= content.bytes.length;
@@ -233,7 +239,7 @@ export function createBlobSender(options: BlobSenderOptions, mounts: Mounts, tot
         const found = session ?? (await asked(need, ask));
         return found === 'present' ? found : stream(need, found);
       });
-    if (state.content === undefined && needs.settled && uploadsExpected(state) <= 1) return alone(first);
+    if (state.content === undefined && allKnown(need) && uploadsExpected(state) <= 1) return alone(first);
     const found = first ?? (await asked(need, ask));
     if (found === 'present') return found;
     const content = await keep(need, state);

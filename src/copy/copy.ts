@@ -28,6 +28,7 @@ export async function copyArtifacts(requests: readonly CopyRequest[], options: C
   const spool = createSpool(options.spoolDirectory, options.spoolBytes ?? 4 * 2 ** 30);
   const mover = createBlobMover({
     slots: createSlots(options.transfers ?? 24, options.transfersPerHost ?? 16, options.admission),
+    stores: new Set(requests.flatMap((request) => request.targets.map((target) => target.store))),
     spool,
     counters,
     signal: options.signal,

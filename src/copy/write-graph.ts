@@ -17,8 +17,10 @@ export async function writeGraph(
   const { store, repository, reference } = target.place;
   const blobs = graphBlobs(graph);
   try {
+    // The largest first: begun last, it would move alone at the end.
+    const largestFirst = target.blobs.toSorted((a, b) => b.descriptor.size - a.descriptor.size);
     const moving = new Map(
-      target.blobs.map((blob) => [blob.descriptor.digest, moveBlob(run, graph, target, blob, priority)]),
+      largestFirst.map((blob) => [blob.descriptor.digest, moveBlob(run, graph, target, blob, priority)]),
     );
     const there = (node: ManifestNode): Promise<unknown> =>
       Promise.all(node.blobs.map(async (blob) => moving.get(blob.digest)));

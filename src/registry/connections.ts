@@ -3,6 +3,7 @@ import { createSecureContext, rootCertificates } from 'node:tls';
 import { Agent, buildConnector, type Dispatcher, ProxyAgent } from 'undici';
 import type { NetworkSettings } from '../model/network.ts';
 import { proxyFor } from '../model/proxy.ts';
+import { withLargeReads } from './large-reads.ts';
 import { proxyAuthorization } from './proxy-authorization.ts';
 import { sharedLookup } from './resolver.ts';
 import { tunnelThrough } from './tunnel.ts';
@@ -38,7 +39,7 @@ export function openConnections({ network, connectMs, perOrigin }: ConnectionOpt
     autoSelectFamilyAttemptTimeout: 1_000,
     lookup: sharedLookup(),
   };
-  const plain = buildConnector(socketOptions);
+  const plain = withLargeReads((reads) => buildConnector({ ...socketOptions, ...reads }));
   const encrypted = lazily(() => buildConnector({ ...socketOptions, ...trust() }));
   const pools = {
     connections: perOrigin,
