@@ -202,13 +202,28 @@ describe('pacer', () => {
   it.each(cases)(
     'learns a limit of $host.perSecond a second (burst $host.burst, $host.oneWay ms away) with writes $supply',
     async ({ host, times }) => {
-      const { pacer, clock } = setUp({ concurrency: 32, baseMs: 400, maxMs: 20_000 });
+      const { pacer, clock } = setUp({ concurrency: 32, begin: 4, baseMs: 400, maxMs: 20_000 });
       const { seconds, floor, refusals } = await writeAll(pacer, clock, times(120), host);
       // A host that saves nothing up loses whatever it was not asked for in time: no writer can reach its floor.
-      expect(seconds).toBeLessThan(host.burst === 1 ? floor * 1.7 : floor * 1.02 + 0.9);
-      expect(refusals).toBeLessThan(60);
+      expect(seconds).toBeLessThan(host.burst === 1 ? floor * 1.7 : floor * 1.02 + 1.2);
+      // Nine or ten of them are what it takes to learn; the rest were under way when the first was refused.
+      expect(refusals).toBeLessThan(40);
     },
   );
+
+  it('has few under way at first, and one more with every second success', async () => {
+    const { pacer, admitted, ask, clock } = setUp({ concurrency: 6, begin: 2 });
+    for (let asked = 0; asked < 12; asked += 1) void ask(String(asked));
+    const numbers: number[] = [];
+    for (let done = 0; done < 9; done += 1) {
+      await clock.advance(0);
+      numbers.push(admitted.length - done);
+      const ticket = ticketOf(admitted, done);
+      pacer.succeeded(ticket);
+      pacer.release(ticket);
+    }
+    expect(numbers).toEqual([2, 2, 3, 3, 4, 4, 5, 5, 4]);
+  });
 
   it('is refused nothing when it knows the limit', async () => {
     const { pacer, clock } = setUp({ concurrency: 32, rate: { perSecond: 10, burst: 10 } });

@@ -7,6 +7,11 @@ import { SharedBucket, type SharedRate } from './pacer-shared.ts';
 export interface PacerOptions {
   /** Requests under way at once. */
   readonly concurrency: number;
+  /**
+   * Requests under way at once at first, one more with every second success: of a host that refuses what goes beyond its
+   * limit, no more than are under way are refused when it is found. Default: all.
+   */
+  readonly begin?: number | undefined;
   /** A rate that is known beforehand (ECR PutImage: 10 a second, burst 10). Without it the rate starts unlimited and is learned. */
   readonly rate?: KnownRate | undefined;
   /** A rate that is spent together with other processes, instead of `rate`. */
@@ -45,6 +50,7 @@ export class Pacer {
   #active = 0;
   /** How many may be under way now: cut by a refusal, one more with each success, so that no round of refusals is large. */
   #window: number;
+  #neverRefused = true;
   #blockedUntil = 0;
   #strikes = 0;
   #probing = false;
@@ -56,7 +62,7 @@ export class Pacer {
 
   constructor(options: PacerOptions) {
     this.#options = options;
-    this.#window = options.concurrency;
+    this.#window = options.begin ?? options.concurrency;
     this.#bucket =
       options.shared === undefined
         ? new LearnedRate(options.rate, options.clock.now())
@@ -106,7 +112,7 @@ export class Pacer {
   succeeded(ticket: Ticket): void {
     this.#bucket.succeeded(this.#options.clock.now());
     if (ticket.epoch !== this.#epoch) return;
-    if (this.#window < this.#options.concurrency) this.#window += 1;
+    if (this.#window < this.#options.concurrency) this.#window += this.#neverRefused ? 0.5 : 1;
     if (this.#strikes === 0) return;
     this.#strikes = 0;
     this.#probing = false;
@@ -123,6 +129,7 @@ export class Pacer {
     const fresh = ticket.epoch === this.#epoch;
     if (fresh) {
       this.#strikes += 1;
+      this.#neverRefused = false;
       this.#epoch += 1;
       const cut = this.rate === Number.POSITIVE_INFINITY ? 4 : 2;
       this.#window = Math.max(1, Math.floor(Math.min(this.#window, this.#active) / cut));
@@ -148,7 +155,7 @@ export class Pacer {
 
   /** What keeps the next request from going: a time to wait until, or another request's end (`wait`). */
   #obstacle(): number | 'wait' | undefined {
-    if (this.#active >= this.#window) return 'wait';
+    if (this.#active >= Math.floor(this.#window)) return 'wait';
     const now = this.#options.clock.now();
     if (now < this.#blockedUntil) return this.#blockedUntil;
     if (this.#strikes > 0 && this.#probing) return 'wait';

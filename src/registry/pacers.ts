@@ -31,6 +31,9 @@ export interface PacersOptions {
   readonly counters: ProgressCounters | undefined;
 }
 
+/** Manifests on their way at once to a host whose limit is not known, at first: as many may be refused when it is found. */
+const firstWrites = 4;
+
 /** The pacers of a run, one per origin and class of requests, and what they tell about waiting. */
 export class Pacers {
   readonly #options: PacersOptions;
@@ -66,6 +69,7 @@ export class Pacers {
     let waiting = 0;
     return new Pacer({
       concurrency: isTransfer(requestClass) ? transfersPerHost : requestsPerHost,
+      begin: rate === undefined && requestClass === 'manifest-put' ? firstWrites : undefined,
       rate,
       shared: rate === undefined || requestClass !== 'manifest-put' ? undefined : this.#share?.(host, rate),
       baseMs: Math.max(baseMs, 1),
