@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { buildImage } from '../testing/image-builder.ts';
-import { baseLayer, tarLayer } from '../testing/image-layers.ts';
-import { copyOf, expectHeld, failuresOf, manyImages, testWorld } from '../../test/copy-world.ts';
+import { buildImage, type ImageContent } from '../testing/image-builder.ts';
+import { baseLayer, syntheticLayer, tarLayer } from '../testing/image-layers.ts';
+import { copyOf, expectHeld, failuresOf, manyImages, type Place, testWorld } from '../../test/copy-world.ts';
 
 /** When things start: what is written must not wait for what it does not need. */
 
@@ -57,5 +58,49 @@ describe('manifests', () => {
     const written = target.server.requests.of('manifest-put').map(({ reference }) => reference);
     expect(written).toHaveLength(3);
     expect(written.slice(1)).toEqual([slow?.descriptor.digest, '1']);
+  });
+});
+
+describe('blobs', () => {
+  it('that a target can mount later are sent as they come, without the disk, though not all that is needed is known', async () => {
+    const world = await testWorld({ timeouts: {} });
+    const [source, target] = [await world.registry(), await world.registry()];
+    const large = await syntheticLayer('large', 2 << 20);
+    const withLarge = (name: string): ImageContent => buildImage({ name, layers: () => [baseLayer(), large] });
+    const many = await manyImages(source, target, 12, 'app', withLarge);
+    await source.server.putImage('late', '1', withLarge('late'));
+    let spooled: boolean | undefined;
+    let sent = false;
+    const run = async (): Promise<void> => {
+      sent = await until(() => holders(target).length > 0);
+      spooled = existsSync(world.spoolDirectory);
+    };
+    source.server.fail({ class: 'manifest-get', repository: 'late', fault: { kind: 'call', run } });
+    const holders = ({ server }: Place): readonly string[] =>
+      many
+        .map(({ request }) => `mirror/${request.source.repository}`)
+        .filter((name) => server.hasBlob(name, large.descriptor.digest));
+    const { outcomes } = await world.copy([...many.map(({ request }) => request), copyOf(source, target, 'late')]);
+    expect(failuresOf(outcomes)).toEqual([]);
+    expect({ sent, spooled }).toEqual({ sent: true, spooled: false });
+    const reads = source.server.requests.of('blob-get').map(({ reference }) => reference);
+    expect(reads.length).toBe(new Set(reads).size);
+  });
+
+  it('of one image are begun with the smallest, which shows what the target can, and the largest', async () => {
+    const world = await testWorld({ timeouts: {} });
+    const [source, target] = [await world.registry(), await world.registry()];
+    const sizes = [30_000, 10_000, 50_000, 20_000, 40_000];
+    const layers = await Promise.all(sizes.map((size) => syntheticLayer(`of ${size}`, size)));
+    const image = buildImage({ name: 'app', platforms: ['linux/amd64'], index: false, layers: () => layers });
+    await source.server.putImage('app', '1', image);
+    const { outcomes } = await world.copy([copyOf(source, target)], { transfers: 1, transfersPerHost: 1 });
+    expect(failuresOf(outcomes)).toEqual([]);
+    const [config, ...read] = source.server.requests.of('blob-get').map(({ reference }) => reference);
+    const ofSize = new Map(
+      layers.map(({ descriptor: { digest, size } }): [string | undefined, number] => [digest, size]),
+    );
+    expect(ofSize.has(config)).toBe(false);
+    expect(read.map((digest) => ofSize.get(digest))).toEqual([50_000, 40_000, 30_000, 20_000, 10_000]);
   });
 });

@@ -17,10 +17,8 @@ export async function writeGraph(
   const { store, repository, reference } = target.place;
   const blobs = graphBlobs(graph);
   try {
-    // The largest first: begun last, it would move alone at the end.
-    const largestFirst = target.blobs.toSorted((a, b) => b.descriptor.size - a.descriptor.size);
     const moving = new Map(
-      largestFirst.map((blob) => [blob.descriptor.digest, moveBlob(run, graph, target, blob, priority)]),
+      inOrder(target.blobs).map((blob) => [blob.descriptor.digest, moveBlob(run, graph, target, blob, priority)]),
     );
     const there = (node: ManifestNode): Promise<unknown> =>
       Promise.all(node.blobs.map(async (blob) => moving.get(blob.digest)));
@@ -45,6 +43,16 @@ export async function writeGraph(
     const at = side === 'source' ? graph.source : target.place;
     throw known.with({ side }).about(placeName(at), known.host ?? at.store.name);
   }
+}
+
+/**
+ * The smallest first, for the first of a run shows whether the target mounts, and others wait for that; then the largest,
+ * which would be alone on its way at the end.
+ */
+function inOrder(blobs: readonly PreparedBlob[]): readonly PreparedBlob[] {
+  const bySize = blobs.toSorted((a, b) => b.descriptor.size - a.descriptor.size);
+  const smallest = bySize.pop();
+  return smallest === undefined ? [] : [smallest, ...bySize];
 }
 
 async function moveBlob(
