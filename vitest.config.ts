@@ -3,9 +3,9 @@ import { defineConfig } from 'vitest/config';
 
 // Two projects: `unit` needs nothing but Node and ends in seconds; `e2e` uses the tools that scripts/setup.sh fetches
 // (helm, moto, seedfarmer, a distribution registry, skopeo).
-// Timeouts tell a hang from a slow machine, nothing else. On a shared CI machine a test that failed is run once more and
+// Timeouts tell a hang from a slow machine, nothing else. On a shared CI machine a test that failed is run again, twice at most, and
 // marked in the output; here it fails at once.
-const retry = process.env['CI'] === undefined ? 0 : 1;
+const retry = process.env['CI'] === undefined ? 0 : 2;
 
 export default defineConfig({
   test: {
