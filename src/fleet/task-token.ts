@@ -12,6 +12,8 @@ export interface TaskOptions {
   readonly token: string;
   readonly sfn: () => Promise<Pick<SFN, 'sendTaskHeartbeat' | 'sendTaskSuccess' | 'sendTaskFailure'>>;
   readonly heartbeatMs: number;
+  /** How long a heartbeat may take. */
+  readonly patienceMs?: number;
   /** The task has been given up, or to another worker. */
   readonly onLost: () => void;
   readonly onTrouble: (message: string) => void;
@@ -37,11 +39,18 @@ const longestCause = 32_768;
 const longestError = 256;
 const longestOutput = 262_144;
 
-/** How long the last word may take, in milliseconds. */
-const lastWordMs = 30_000;
+/**
+ * Milliseconds: one that hangs on a connection that is cut off must not keep back those that follow until the task counts as
+ * lost. The SDK itself would wait for a minute, five times.
+ */
+const usualPatienceMs = 20_000;
+
+/** How often the last word is said while nobody answers: a task that is stopped has the time for it. */
+const lastWords = 3;
 
 /** Sends heartbeats from now on. One that does not come through is no reason to stop: the next one may. */
-export function openTask({ token, sfn, heartbeatMs, onLost, onTrouble }: TaskOptions): Task {
+export function openTask(options: TaskOptions): Task {
+  const { token, sfn, heartbeatMs, patienceMs = usualPatienceMs, onLost, onTrouble } = options;
   const over = new AbortController();
   let lost = false;
   let beating: Promise<void> = Promise.resolve();
@@ -52,12 +61,15 @@ export function openTask({ token, sfn, heartbeatMs, onLost, onTrouble }: TaskOpt
     onLost();
   };
   const beat = async (): Promise<void> => {
+    let late: AbortSignal | undefined;
     try {
       const client = await sfn();
-      await client.sendTaskHeartbeat({ taskToken: token }, { abortSignal: over.signal });
+      late = AbortSignal.timeout(patienceMs);
+      await client.sendTaskHeartbeat({ taskToken: token }, { abortSignal: AbortSignal.any([over.signal, late]) });
     } catch (error) {
       if (over.signal.aborted) return;
-      if (lostErrors.includes(awsErrorName(error) ?? '')) lose();
+      if (late?.aborted === true) onTrouble(`no heartbeat: no answer within ${patienceMs / 1000} s`);
+      else if (lostErrors.includes(awsErrorName(error) ?? '')) lose();
       else onTrouble(`no heartbeat: ${toReplicationError(error).message}`);
     }
   };
@@ -81,13 +93,18 @@ export function openTask({ token, sfn, heartbeatMs, onLost, onTrouble }: TaskOpt
       stop();
       await beating;
       if (lost) return false;
-      try {
-        await tell(await sfn(), token, end, AbortSignal.timeout(lastWordMs));
-        return true;
-      } catch (error) {
-        const known = isReplicationError(error) ? error.message : String(error);
-        onTrouble(`Step Functions was not told how the task ended: ${known}`);
-        return false;
+      const client = await sfn();
+      for (let word = 1; ; word += 1) {
+        const late = AbortSignal.timeout(patienceMs);
+        try {
+          await tell(client, token, end, late);
+          return true;
+        } catch (error) {
+          if (late.aborted && word < lastWords) continue;
+          const known = isReplicationError(error) ? error.message : String(error);
+          onTrouble(`Step Functions was not told how the task ended: ${known}`);
+          return false;
+        }
       }
     },
     stop,
