@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ProgramRun, runProgram, type Variables } from '../../test/program.ts';
@@ -124,8 +124,7 @@ describe('data files', () => {
     expectRefused(await eks({}, '--data-dir', missing), `there is no folder ${missing}`, '--data-dir');
     const file = join(world.dataDir, 'default.yaml');
     expectRefused(await eks({}, '--data-dir', file), `${file} is no folder`);
-    const folder = join(world.folder, 'other-version');
-    await mkdir(folder);
+    const folder = await mkdtemp(join(world.folder, 'other-version-'));
     await writeFile(join(folder, '1.33.yaml'), 'charts: {}\n');
     expectRefused(
       await eks({}, '--data-dir', folder, '--eks-version', '1.34'),
@@ -163,8 +162,7 @@ describe('data files', () => {
   });
 
   it('a path that the chart does not have: chart, image, path and the nearest key; all of them', async () => {
-    const folder = join(world.folder, 'wrong-paths');
-    await mkdir(folder);
+    const folder = await mkdtemp(join(world.folder, 'wrong-paths-'));
     const [defaults, version] = await Promise.all(
       ['default.yaml', '1.0.yaml'].map((name) => readFile(join(world.dataDir, name), 'utf8')),
     );

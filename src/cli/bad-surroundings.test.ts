@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -19,6 +19,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   world.ecr.reset();
+  world.charts.faults.clear();
   world.ecr.iam.setPolicy(undefined);
   await Promise.all(servers.splice(0).map((server) => server.close()));
 });
@@ -28,6 +29,10 @@ afterAll(() => world.close());
 function eks(changes: Variables = {}, ...args: readonly string[]): Promise<ProgramRun> {
   return runProgram(eksArguments(world, '--eks-version', '1.1', ...args), { ...world.env, ...changes });
 }
+
+/** A project that nothing was copied for before, by this test's first try neither. */
+let projects = 0;
+const newProject = (): string => `own${(projects += 1)}`;
 
 async function images(lines: readonly string[], changes: Variables = {}): Promise<ProgramRun> {
   const list = join(world.folder, 'list');
@@ -76,7 +81,7 @@ describe('hosts', () => {
   it('charts and versions that a repository does not have: says which it has; the other charts go on', async () => {
     const wrong = { web: { version: '9.9.9' }, worker: { name: 'wroker' }, pinned: {} };
     await writeVersion('1.2', wrong);
-    const run = await eks({}, '--eks-version', '1.2');
+    const run = await eks({ SEEDFARMER_PROJECT_NAME: newProject() }, '--eks-version', '1.2');
     expectFailed(run, 'charts.web', '9.9.9', '1.2.0', 'charts.worker', 'wroker', 'gateway');
     expect(run.stdout).toMatch(/copied +chart pinned 2\.0\.0/);
     expect(run.stdout).toContain('FAILED with 2 failures');
@@ -140,16 +145,20 @@ describe('AWS', () => {
   const repository = (name: string): string => `arn:aws:ecr:us-east-1:123456789012:repository/${name}`;
 
   it('a call to ECR that is denied: which action on which resource', async () => {
-    world.ecr.iam.setPolicy([{ effect: 'Deny', actions: ['ecr:CreateRepository'], resources: ['*/no-sample/*'] }]);
-    const run = await eks({ SEEDFARMER_PROJECT_NAME: 'no' });
-    expectFailed(run, `allow ecr:CreateRepository on ${repository('no-sample/worker')} for arn:aws:sts::123456789012`);
+    const project = newProject();
+    const resources = [`*/${project}-sample/*`];
+    world.ecr.iam.setPolicy([{ effect: 'Deny', actions: ['ecr:CreateRepository'], resources }]);
+    const run = await eks({ SEEDFARMER_PROJECT_NAME: project });
+    const denied = repository(`${project}-sample/worker`);
+    expectFailed(run, `allow ecr:CreateRepository on ${denied} for arn:aws:sts::123456789012`);
     expect(run.stdout).toMatch(/copied +chart worker/);
   });
 
   it('a push that is denied: which action on which resource', async () => {
-    world.ecr.iam.setPolicy([{ effect: 'Deny', actions: ['ecr:PutImage'], resources: ['*/np-sample/*'] }]);
-    const run = await eks({ SEEDFARMER_PROJECT_NAME: 'np' });
-    expectFailed(run, `what to do: allow ecr:PutImage on ${repository('np-sample/worker')}\n`);
+    const project = newProject();
+    world.ecr.iam.setPolicy([{ effect: 'Deny', actions: ['ecr:PutImage'], resources: [`*/${project}-sample/*`] }]);
+    const run = await eks({ SEEDFARMER_PROJECT_NAME: project });
+    expectFailed(run, `what to do: allow ecr:PutImage on ${repository(`${project}-sample/worker`)}\n`);
   });
 
   it('a secret that may not be read', async () => {
@@ -205,8 +214,7 @@ describe('disks', () => {
   });
 
   it('an --out that may not be written to', async ({ skip }) => {
-    const folder = join(world.folder, 'read-only');
-    await mkdir(folder);
+    const folder = await mkdtemp(join(world.folder, 'read-only-'));
     await chmod(folder, 0o500);
     // Root may write anywhere, but not to a file system that is mounted read-only.
     const wrapper = process.getuid?.() === 0 ? smallDisk(folder, 'ro') : [];
@@ -217,8 +225,7 @@ describe('disks', () => {
   });
 
   it('an --out on a disk that is full', async ({ skip }) => {
-    const folder = join(world.folder, 'full');
-    await mkdir(folder);
+    const folder = await mkdtemp(join(world.folder, 'full-'));
     const wrapper = smallDisk(folder, 'size=64k', 'head -c 1M /dev/zero >"$0/filler" 2>/dev/null || true');
     if (wrapper === undefined) return skip('mounting a small disk is not possible here');
     const args = eksArguments(world, '--eks-version', '1.1', '--out', folder);
@@ -227,8 +234,7 @@ describe('disks', () => {
   });
 
   it('a TMPDIR that is too small for a blob that two targets need', async ({ skip }) => {
-    const folder = join(world.folder, 'small');
-    await mkdir(folder);
+    const folder = await mkdtemp(join(world.folder, 'small-'));
     const wrapper = smallDisk(folder, 'size=64k');
     if (wrapper === undefined) return skip('mounting a small disk is not possible here');
     const layers = [tarLayer([{ path: 'noise', content: randomBytes(6_000_000).toString('latin1') }])];

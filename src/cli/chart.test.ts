@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ProgramRun, runProgram, startProgram, type Variables } from '../../test/program.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
@@ -14,7 +14,7 @@ describe('the chart job', () => {
   let target: RegistryServer;
   let folder: string;
   let lists: readonly string[];
-  beforeAll(async () => {
+  beforeEach(async () => {
     [source, target, folder] = await Promise.all([
       startRegistryServer({ manners: 'plain' }),
       startRegistryServer({ manners: 'plain' }),
@@ -30,7 +30,7 @@ describe('the chart job', () => {
       await file('code.json', '[]'),
     ];
   });
-  afterAll(async () => {
+  afterEach(async () => {
     await Promise.all([source.close(), target.close(), rm(folder, { recursive: true, force: true })]);
   });
 

@@ -3,7 +3,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runProgram, type ProgramRun } from '../../test/program.ts';
 import { createAuthority } from '../testing/certificates.ts';
 import { buildImage } from '../testing/image-builder.ts';
@@ -18,10 +18,11 @@ let source: RegistryServer;
 let target: RegistryServer;
 let env: Record<string, string>;
 let vendor: string;
-const asked: { readonly url: string | undefined; readonly authorization: string | undefined }[] = [];
-const closing: (() => void)[] = [];
+let asked: { readonly url: string | undefined; readonly authorization: string | undefined }[] = [];
+let closing: (() => void)[];
 
-beforeAll(async () => {
+beforeEach(async () => {
+  [asked, closing] = [[], []];
   folder = await mkdtemp(join(tmpdir(), 'foreign-'));
   [source, target] = await Promise.all([
     startRegistryServer({ manners: 'plain' }),
@@ -43,7 +44,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'ca.pem'), authority.certificate);
   env = { PATH: '', HOME: folder, TMPDIR: folder, NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') };
 });
-afterAll(async () => {
+afterEach(async () => {
   for (const close of closing) close();
   await Promise.all([source.close(), target.close()]);
   await rm(folder, { recursive: true, force: true });

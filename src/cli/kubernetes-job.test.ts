@@ -157,7 +157,9 @@ describe('a run by a Job of Kubernetes', () => {
 
   it('stops waiting when it is told to, and lets the workers go on', async () => {
     const running = submit();
-    await expect.poll(() => cluster.requests.count(({ method }) => method === 'GET')).toBeGreaterThan(1);
+    await expect
+      .poll(() => cluster.requests.count(({ method }) => method === 'GET'), { timeout: 30_000 })
+      .toBeGreaterThan(1);
     process.emit('SIGTERM', 'SIGTERM');
     const { status, stdout } = await running;
     expect(status).toBe(1);

@@ -231,7 +231,7 @@ describe('runs', () => {
     await object('progress/0001.json', progress);
     const watched = run('--shards', location, '--watch', '--every', '0.05', '--json');
     const looks = (): number => s3.requests.filter((each) => /^GET .*shards.json$/.test(each)).length;
-    await expect.poll(looks, { timeout: 15_000 }).toBeGreaterThan(2);
+    await expect.poll(looks, { timeout: 30_000 }).toBeGreaterThan(2);
     await object('summary.json', { summedUpAt: '2026-11-21T10:05:00Z' });
     const lines = (await watched).stdout.trim().split('\n');
     const Line = z.looseObject({ type: z.string(), index: z.number().optional(), state: z.string().optional() });
@@ -282,7 +282,7 @@ describe('runs', () => {
     await object('summary.json', { summedUpAt: '2026-11-21T10:01:30Z' });
     const watched = run('--shards', location, '--watch', '--every', '0.05');
     const looks = (): number => s3.requests.filter((each) => /^GET .*shards.json$/.test(each)).length;
-    await expect.poll(looks, { timeout: 15_000 }).toBeGreaterThan(1);
+    await expect.poll(looks, { timeout: 30_000 }).toBeGreaterThan(1);
     await object('summary.json', { summedUpAt: '2026-11-21T10:05:00Z' });
     const { status, stdout } = await watched;
     expect(status, stdout).toBe(0);

@@ -2,21 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runProgram, startProgram } from '../../test/program.ts';
 import { eksArguments, startStandIns, type StandIns } from '../../test/stand-ins.ts';
 
 // A run that is told to stop: what is under way ends, nothing new begins, nothing is published, and it says what is left.
 
 let world: StandIns;
-beforeAll(async () => {
+beforeEach(async () => {
   world = await startStandIns();
 });
-afterEach(() => {
-  world.ecr.reset();
-  world.open.reset();
-});
-afterAll(() => world.close());
+afterEach(() => world.close());
 
 describe('stopping', () => {
   it('ends before Seed-Farmer ends the build by force, and goes on where it was with the next run', async () => {

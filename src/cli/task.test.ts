@@ -11,6 +11,7 @@ import { buildImage } from '../testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
 
 const token = 'AQCAAAAKgAAAtaskToken+/secret=';
+const patient = { timeout: 30_000 };
 const Failure = z.object({ taskToken: z.literal(token), error: z.string(), cause: z.string() });
 
 describe('a task that Step Functions waits for', () => {
@@ -117,7 +118,7 @@ describe('a task that Step Functions waits for', () => {
 
   it('stops when the task is another worker’s, and leaves neither result nor status', async () => {
     await plan('1', '--status-store', `sqlite:${file('status.db')}`);
-    source.fail({ class: 'blob-get', times: 'always', fault: { kind: 'stall', milliseconds: 1_500 } });
+    source.fail({ class: 'blob-get', times: 'always', fault: { kind: 'stall', milliseconds: 600_000 } });
     answer = (operation) =>
       operation === 'SendTaskHeartbeat' ? { error: 'TaskTimedOut', message: 'Task Timed Out' } : { output: {} };
     const worked = await task(...worker(), '--concurrency', '1');
@@ -167,11 +168,13 @@ describe('a task that Step Functions waits for', () => {
       fault: { kind: 'stall', milliseconds: 600_000 },
     });
     const killed = startProgram([...worker(), '--out', file('out')], env());
-    await expect.poll(() => target.tags('b').length + target.tags('a').length, { timeout: 15_000 }).toBe(2);
-    await expect.poll(() => source.requests.of('blob-get').some(({ repository }) => repository === 'c')).toBe(true);
+    await expect.poll(() => target.tags('b').length + target.tags('a').length, patient).toBe(2);
+    await expect
+      .poll(() => source.requests.of('blob-get').some(({ repository }) => repository === 'c'), patient)
+      .toBe(true);
     const noted = async (): Promise<ShardProgress> =>
       ShardProgress.parse(JSON.parse(await readFile(file('run/progress/0000.json'), 'utf8')));
-    await expect.poll(async () => (await noted()).copied?.length, { timeout: 15_000 }).toBe(2);
+    await expect.poll(async () => (await noted()).copied?.length, patient).toBe(2);
     killed.process.kill('SIGKILL');
     await once(killed.process, 'close');
     expect(last()?.operation).toBe('SendTaskSuccess'); // the plan's: the killed one has said nothing

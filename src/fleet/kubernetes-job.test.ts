@@ -405,10 +405,10 @@ describe('waiting for a Job', () => {
     const waiting = (): Promise<unknown> => waitForJob(api, job, { reporter, signal: stop.signal, pauseMs: 1 });
     server.verbs = new Set();
     let waited = waiting();
-    await expect.poll(() => messages().join('\n'), { timeout: 15_000 }).toContain('answered 403');
+    await expect.poll(() => messages().join('\n'), { timeout: 30_000 }).toContain('answered 403');
     server.verbs = new Set(['get']);
     server.token = 'second';
-    await expect.poll(() => messages().join('\n'), { timeout: 15_000 }).toContain('answered 401');
+    await expect.poll(() => messages().join('\n'), { timeout: 30_000 }).toContain('answered 401');
     await writeFile(join(folder, 'token'), 'second');
     stored().status = complete;
     expect(await waited).toEqual({ kind: 'completed' });
@@ -419,7 +419,7 @@ describe('waiting for a Job', () => {
     api = await open();
     const before = server.requests.entries.length;
     waited = waiting();
-    await expect.poll(() => messages().join('\n'), { timeout: 15_000 }).toContain('cannot be reached');
+    await expect.poll(() => messages().join('\n'), { timeout: 30_000 }).toContain('cannot be reached');
     expect(server.requests.entries).toHaveLength(before);
     await writeFile(join(folder, 'ca.crt'), authority.certificate);
     stored().status = complete;
@@ -438,7 +438,9 @@ describe('waiting for a Job', () => {
 
   it('ends at once when it is told to, and lets the Job go on', async () => {
     const waiting = wait();
-    await expect.poll(() => server.requests.count(({ method }) => method === 'GET')).toBeGreaterThan(1);
+    await expect
+      .poll(() => server.requests.count(({ method }) => method === 'GET'), { timeout: 30_000 })
+      .toBeGreaterThan(1);
     stop.abort(new Error('stopped by SIGTERM'));
     await expect(waiting).rejects.toThrow('stopped by SIGTERM');
     expect(server.jobs.size).toBe(1);

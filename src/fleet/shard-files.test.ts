@@ -6,6 +6,7 @@ import { openRunFolder, type RunFolder } from './run-folder.ts';
 import type { ShardResult } from './shard.ts';
 import { readProgress, readResult } from './shard-files.ts';
 
+const { signal } = new AbortController();
 const time = '2026-11-21T10:00:00Z';
 const result: ShardResult = {
   ...{ version: 1, run: 'daily', index: 3, attempts: 1, startedAt: time, finishedAt: time },
@@ -18,7 +19,7 @@ describe('the files of a shard', () => {
   let folder: RunFolder;
   let told: string[];
   const read = (): Promise<ShardResult | undefined> =>
-    readResult(folder, place, AbortSignal.timeout(5_000), ({ code, message }) => told.push(`${code}: ${message}`));
+    readResult(folder, place, signal, ({ code, message }) => told.push(`${code}: ${message}`));
   const write = (text: string): Promise<void> => writeFile(join(location, 'results/0003.json'), text);
 
   beforeEach(async () => {
@@ -68,7 +69,7 @@ describe('the files of a shard', () => {
     const refuse = (error: Error): never => {
       throw error;
     };
-    await expect(readProgress(folder, place, AbortSignal.timeout(5_000), refuse)).rejects.toMatchObject({
+    await expect(readProgress(folder, place, signal, refuse)).rejects.toMatchObject({
       code: 'corrupt',
     });
   });
