@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { createAuthority } from '../../src/testing/certificates.ts';
 import { buildImage } from '../../src/testing/image-builder.ts';
@@ -21,7 +21,7 @@ describe('rights of tasks at registries', () => {
   let env: Variables;
   let proxy: ProxyServer;
   let registries: Readonly<Record<string, RegistryServer>>;
-  beforeAll(async () => {
+  beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'image-replication-test-'));
     const authority = await createAuthority();
     proxy = await startProxyServer();
@@ -58,7 +58,7 @@ describe('rights of tasks at registries', () => {
       ...{ AWS_EC2_METADATA_DISABLED: 'true', AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
     };
   });
-  afterAll(async () => {
+  afterEach(async () => {
     await Promise.all([...Object.values(registries), proxy].map((each) => each.close()));
     await rm(folder, { recursive: true, force: true });
   });

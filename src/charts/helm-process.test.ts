@@ -19,7 +19,7 @@ describe('running helm', () => {
     await chmod(path, 0o755);
     return path;
   };
-  const limits = { args: [], timeoutMs: 10_000, maxOutputBytes: 10_000 };
+  const limits = { args: [], timeoutMs: 50_000, maxOutputBytes: 10_000 };
 
   it('gives it an environment of its own, and removes its folder afterwards', async () => {
     const helm = await program('env; pwd');

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { describeWith, requireTool } from '../../test/tools.ts';
 import { noCredentials } from '../model/credentials.ts';
 import { directNetwork } from '../model/network.ts';
@@ -47,13 +47,13 @@ for (const name of ['helm3', 'helm4'] as const) {
     let transport: Transport;
     let store: WriteStore;
     let folder: string;
-    beforeAll(async () => {
+    beforeEach(async () => {
       server = await startRegistryServer({ manners: 'plain' });
       transport = createTransport({ network: directNetwork, reporter: silentReporter });
       store = registryStore(transport, server.host, { credentials: noCredentials });
       folder = await mkdtemp(join(tmpdir(), 'charts-e2e-'));
     });
-    afterAll(async () => {
+    afterEach(async () => {
       await transport.close();
       await server.close();
       await rm(folder, { recursive: true, force: true });

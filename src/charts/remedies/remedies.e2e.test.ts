@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { tmpdir } from 'node:os';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { describeWith, requireTool, root, tool } from '../../../test/tools.ts';
 import { writeTree } from '../../publish/consumers/write-tree.ts';
@@ -44,10 +44,10 @@ function counted(rendered: string): Readonly<Record<string, number>> {
 }
 
 let folder = '';
-beforeAll(async () => {
+beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'remedies-'));
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterEach(() => rm(folder, { recursive: true }));
 
 function helm(name: string, args: readonly string[]): string {
   const path = [dirname(kubectl ?? ''), process.env['PATH']].join(delimiter);

@@ -22,6 +22,9 @@ function chart(files: Readonly<Record<string, string | Uint8Array>>, more = ''):
   });
 }
 
+/** Takes longer than any of the limits here. */
+const forever = '{{ range until 2000 }}{{ range until 2000 }}{{ range until 2000 }}{{ end }}{{ end }}{{ end }}';
+
 for (const name of ['helm3', 'helm4'] as const) {
   describeWith([name], `rendering with ${name}`, () => {
     let helm: Helm;
@@ -198,20 +201,20 @@ dependencies:
     });
 
     it('ends a template that never ends, one that grows without end, and too much output', async () => {
-      const endless = chart({
-        'templates/x.yaml':
-          '{{ define "e" }}{{ range $i, $_ := until 2000 }}{{ range $j, $_ := until 2000 }}{{ range until 2000 }}{{ end }}{{ end }}{{ end }}{{ end }}{{ include "e" . }}',
-      });
+      const endless = chart({ 'templates/x.yaml': `{{ define "e" }}${forever}{{ end }}{{ include "e" . }}` });
       expect(await refusalOf(render(endless, {}, { timeoutMs: 700 }))).toMatchObject({ kind: 'time' });
-      const greedy = chart({ 'templates/x.yaml': '{{ $a := until 400000000 }}' });
-      expect(await refusalOf(render(greedy, {}, { maxMemoryBytes: 400e6, timeoutMs: 20_000 }))).toMatchObject({
+      // It keeps what it took until it is seen, however late that is.
+      const greedy = chart({ 'templates/x.yaml': `{{ $a := until 100000000 }}${forever}{{ len $a }}` });
+      expect(await refusalOf(render(greedy, {}, { maxMemoryBytes: 400e6, timeoutMs: 240_000 }))).toMatchObject({
         kind: 'memory',
       });
       const loud = chart({ 'templates/x.yaml': 'a: |\n{{ range until 100000 }}  {{ repeat 100 "x" }}\n{{ end }}' });
       expect(await refusalOf(render(loud, {}, { maxOutputBytes: 5e6 }))).toMatchObject({ kind: 'output' });
-      const started = performance.now();
+      // Of this process's own work, which reads what helm has written: other programs and helm itself may take their time.
+      const before = process.cpuUsage();
       expect(images(await render(loud))).toHaveLength(1);
-      expect(performance.now() - started).toBeLessThan(15_000);
+      const { user, system } = process.cpuUsage(before);
+      expect((user + system) / 1e6).toBeLessThan(15);
     });
 
     it('says when nothing runs: no images, only definitions', async () => {
@@ -245,10 +248,7 @@ dependencies:
         'a/n4:1',
       ]);
       const stop = new AbortController();
-      const endless = chart({
-        'templates/x.yaml':
-          '{{ range until 2000 }}{{ range until 2000 }}{{ range until 2000 }}{{ end }}{{ end }}{{ end }}',
-      });
+      const endless = chart({ 'templates/x.yaml': forever });
       const stopped = render(endless, {}, {}, { signal: stop.signal });
       setTimeout(() => stop.abort(), 100);
       await expect(stopped).rejects.toMatchObject({ code: 'cancelled' });
