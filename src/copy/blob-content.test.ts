@@ -135,6 +135,20 @@ describe('reading a large blob', () => {
   });
 });
 
+it('a small blob that is kept holds on to nothing else that was read with it', async () => {
+  const read = Buffer.alloc(256 * 1024, 'others');
+  const content = Buffer.from('configuration');
+  const part = read.subarray(1_000, 1_000 + content.copy(read, 1_000));
+  const store: ReadStore = { ...memoryStore('source'), openBlob: () => Promise.resolve(Readable.from([part])) };
+  const slots = createSlots(24, 16);
+  const reader = createBlobReader({ slots, signal, onBytes: () => undefined, onRetry: () => undefined });
+  const descriptor: Descriptor = { mediaType: mediaTypes.ociConfig, digest: digestOf(content), size: content.length };
+  const bytes = await reader.whole({ store, repository: 'app', openUrl: undefined }, descriptor);
+  expect(bytes).toEqual(content);
+  // Node's own pool for small buffers.
+  expect(bytes.buffer.byteLength).toBeLessThanOrEqual(8_192);
+});
+
 describe('spool', () => {
   let folder = '';
   beforeAll(async () => {

@@ -127,7 +127,8 @@ export function createBlobReader({ slots, signal, onBytes, onRetry }: BlobReader
       } catch (error) {
         throw ofSource(error, descriptor);
       }
-      const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size);
+      // One chunk is copied, too: it may be a small part of what was read at once, and would keep all of it.
+      const bytes = Buffer.concat(chunks, size);
       verifyBytes(descriptor, bytes);
       return bytes;
     },

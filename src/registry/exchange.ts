@@ -216,7 +216,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #answer(cut: boolean): Answer {
     const chunks = this.#chunks;
     this.#chunks = [];
-    const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+    // One chunk is copied, too: it may be a small part of what is read at once (large-reads.ts), and would keep all of it.
+    const bytes = Buffer.concat(chunks);
     return {
       status: this.#status,
       headers: this.#headers,
