@@ -172,7 +172,7 @@ function local(fault: Fault, { call, region }: AwsErrorContext, what: string): E
       : [
           'unauthorized',
           `${what}: unable to locate AWS credentials (${fault.message})`,
-          'set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role',
+          'log in (aws sso login), set AWS_PROFILE to a profile that ~/.aws/config has, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role',
         ];
   if (/invalid region|not a valid hostname component|region is missing|unknown endpoint/i.test(fault.message))
     return [

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseHelmYaml } from '../charts/helm-yaml.ts';
 import { isMap, merge, type Values } from '../charts/values/tree.ts';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../model/errors.ts';
+import { fileProblem } from '../model/file-problem.ts';
 import { parsePlatform } from '../model/platform.ts';
 import { isRepository } from '../model/reference.ts';
 import { writeFiles } from '../publish/files.ts';
@@ -166,8 +167,7 @@ async function readText(path: string, option: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new ReplicationError('usage', `cannot read the file ${path}: ${why}`, {
+    throw new ReplicationError('usage', `cannot read the file ${path}: ${fileProblem(cause)}`, {
       reference: path,
       remedy: `name a readable file with ${option}`,
       cause,

@@ -105,12 +105,12 @@ async function exists(store: (registry: string) => ReadStore, written: string, s
 function fallBack({ session, settings, failures, notice }: ChartRun, what: string, error: unknown, list: string): void {
   session.signal.throwIfAborted();
   if (!isReplicationError(error) || ['usage', 'cancelled', 'deadline', 'internal'].includes(error.code)) throw error;
-  notice('warning', `FALLBACK: the images of ${what} could not be found out, so those of the static list ${list} are copied instead: ${error.message}`); // prettier-ignore
+  notice('warning', `FALLBACK: the images of ${what} could not be found out, so those of the static list ${list} are taken instead: ${error.message}`); // prettier-ignore
   if (settings.allowFallback) return;
   failures.push(
     failureOf(
       what,
-      new ReplicationError(error.code, `${error.message}; the static list was copied instead`, {
+      new ReplicationError(error.code, `${error.message}; the static list was taken instead`, {
         side: error.side ?? 'source',
         reference: error.reference,
         host: error.host,

@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { type CopyRequest, placeName, type TargetPlace } from '../copy/request.ts';
 import type { CredentialSource } from '../model/credentials.ts';
 import { ReplicationError, ReplicationErrors } from '../model/errors.ts';
+import { fileProblem } from '../model/file-problem.ts';
 import type { Origin } from '../model/plan.ts';
 import { parsePlatform, type Platform } from '../model/platform.ts';
 import { formatLocation, locate, parseReference } from '../model/reference.ts';
@@ -78,12 +79,16 @@ async function readList(session: Session, path: string): Promise<string> {
     // Not /dev/stdin: where standard input is a socket, as a supervisor or another Node gives it, that cannot be opened.
     return path === '-' ? await text(process.stdin) : await readFile(path, 'utf8');
   } catch (cause) {
-    throw new ReplicationError(
-      'usage',
-      `cannot read the list ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { remedy: 'name a readable file with --list', cause },
-    );
+    throw new ReplicationError('usage', `cannot read the list ${path}: ${fileProblem(cause)}`, {
+      remedy: 'name a readable file with --list',
+      cause,
+    });
   }
+}
+
+function moreLines(count: number): string {
+  if (count === 0) return '';
+  return count === 1 ? ' (nor does 1 more line)' : ` (nor do ${count} more lines)`;
 }
 
 /** Where each line of the list goes: its own target reference, or `--target` and the source's path without its host. */
@@ -100,7 +105,7 @@ async function targets(
   if (lost[0] !== undefined) {
     throw new ReplicationError(
       'usage',
-      `${lost[0].origin.path} names no target reference (nor do ${lost.length - 1} more lines)`,
+      `${lost[0].origin.path} names no target reference${moreLines(lost.length - 1)}`,
       {
         remedy: 'write `source-reference target-reference` in each line, or pass --target host/prefix',
       },

@@ -88,6 +88,10 @@ describe('--report', () => {
     world.open.reset();
     const run = await runProgram([...eksArguments(world), '--report', join(world.out, 'plan.json')], world.env);
     expect(run.status).toBe(1);
-    expect(run.stderr).toContain('plan.json');
+    const file = join(world.out, 'plan.json');
+    expect(run.stdout).toContain(`cannot write ${file}: a part of the path is a file`);
+    expect(run.stdout).toContain('what to do: give another folder with --report');
+    // The summary names no files that are not there.
+    expect(run.stdout).not.toContain('report.html');
   });
 });

@@ -8,7 +8,7 @@ import {
   toReplicationError,
 } from '../model/errors.ts';
 import { type Failure, failureOf } from '../model/result.ts';
-import { jsonText, writeFiles } from '../publish/files.ts';
+import { jsonText, requireFolder, writeFiles } from '../publish/files.ts';
 import type { EnvironmentVariables } from './environment.ts';
 import { boundHeap } from './heap-bound.ts';
 import { type JobResult, openSession, type Output, type Session } from './session.ts';
@@ -45,8 +45,7 @@ export async function runJob(
   try {
     session = await openSession({ ...options, job: name, env: environment.env, stdout: environment.stdout });
   } catch (error) {
-    for (const each of errorsIn(error))
-      environment.stderr.write(`error: ${each.message}${each.remedy === undefined ? '' : `\n  ${each.remedy}`}\n`);
+    for (const each of errorsIn(error)) environment.stderr.write(errorText(each));
     const failures = errorsIn(error).map((each) => failureOf(each.reference ?? name, each));
     environment.task?.ended(exitStatusFor(error), { failures, totals: undefined }, true);
     return exitStatusFor(error);
@@ -71,21 +70,23 @@ export async function runJob(
   const record = join(resolve(options.out), 'run.json');
   const unwritten = await leaveRecord(session, options.out);
   const known = result.failures.some((failure: Failure) => failure.code === 'storage');
-  const failures = unwritten === undefined || known ? result.failures : [...result.failures, unwritten];
-  if (unwritten !== undefined && status === 0) status = 1;
+  const report = await reportFolder(options.report);
+  const left = [...(unwritten === undefined || known ? [] : [unwritten]), ...report.problems];
+  const failures = [...result.failures, ...left];
+  if (left.length > 0 && status === 0) status = 1;
   session.reporter.emit({
     type: 'run-finished',
     job: name,
     ok: status === 0,
     totals: result.totals,
     failures,
-    files: [...(result.files ?? []), ...(unwritten === undefined ? [record] : []), ...reportPaths(options.report)],
+    files: [...(result.files ?? []), ...(unwritten === undefined ? [record] : []), ...report.paths],
   });
   if (unwritten === undefined) await leaveRecord(session, options.out);
-  if (options.report !== undefined) {
-    const broken = await leaveReport(session, result, options.report);
+  if (report.folder !== undefined) {
+    const broken = await leaveReport(session, result, report.folder);
     if (broken !== undefined) {
-      environment.stderr.write(`error: ${broken.message}\n`);
+      environment.stderr.write(errorText(broken));
       if (status === 0) status = 1;
     }
   }
@@ -104,28 +105,42 @@ function stopAfter(session: Session, minutes: number): void {
   );
 }
 
-function errorsIn(error: unknown): readonly ReturnType<typeof toReplicationError>[] {
+function errorsIn(error: unknown): readonly ReplicationError[] {
   if (error instanceof ReplicationErrors) return error.errors;
   return [isReplicationError(error) ? error : toReplicationError(error)];
 }
 
-/** Files of the report; they are written last, with how the run ended in them. */
-function reportPaths(directory: string | undefined): readonly string[] {
-  if (directory === undefined) return [];
-  return ['report.html', 'report.json', 'report.md'].map((name) => join(resolve(directory), name));
+function errorText({ message, remedy }: ReplicationError): string {
+  return `error: ${message}${remedy === undefined ? '' : `\n  ${remedy}`}\n`;
+}
+
+/** Where the report goes. It is written last, with how the run ended in it, so the folder is tried before the summary names it. */
+interface ReportFolder {
+  /** Absolute; `undefined` when no report is wanted or none can be left. */
+  readonly folder: string | undefined;
+  readonly paths: readonly string[];
+  readonly problems: readonly Failure[];
+}
+
+async function reportFolder(directory: string | undefined): Promise<ReportFolder> {
+  if (directory === undefined) return { folder: undefined, paths: [], problems: [] };
+  const folder = resolve(directory);
+  try {
+    await requireFolder(folder, '--report');
+    const paths = ['report.html', 'report.json', 'report.md'].map((name) => join(folder, name));
+    return { folder, paths, problems: [] };
+  } catch (error) {
+    return { folder: undefined, paths: [], problems: [failureOf('report', toReplicationError(error))] };
+  }
 }
 
 /** Writes the report as a page, as data and as a summary. @returns what went wrong */
-async function leaveReport(
-  session: Session,
-  result: JobResult,
-  directory: string,
-): Promise<ReturnType<typeof toReplicationError> | undefined> {
+async function leaveReport(session: Session, result: JobResult, folder: string): Promise<ReplicationError | undefined> {
   try {
     const { reportFiles } = await import('./report-files.ts');
     const input = { record: session.recorder.record(), mask: session.mask, ...result.report };
     const { html, json, markdown } = await reportFiles(input);
-    await writeFiles(resolve(directory), { 'report.html': html, 'report.json': json, 'report.md': markdown });
+    await writeFiles(folder, { 'report.html': html, 'report.json': json, 'report.md': markdown }, '--report');
     return undefined;
   } catch (error) {
     return toReplicationError(error);

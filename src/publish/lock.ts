@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type * as z from 'zod';
 import { type Digest, digestOf } from '../model/digest.ts';
 import { ReplicationError } from '../model/errors.ts';
+import { fileProblem } from '../model/file-problem.ts';
 import { sideObjectName } from '../model/inventory.ts';
 import { Lock, lockFileName, lockKind, lockVersion } from '../model/lock.ts';
 import { jsonText, writeFiles } from './files.ts';
@@ -46,11 +47,11 @@ export async function readLock(path: string): Promise<Lock> {
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
-    throw new ReplicationError(
-      'usage',
-      `cannot read the lock ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { reference: path, remedy: `name a ${lockFileName} that a run has left`, cause },
-    );
+    throw new ReplicationError('usage', `cannot read the lock ${path}: ${fileProblem(cause)}`, {
+      reference: path,
+      remedy: `name a ${lockFileName} that a run has left`,
+      cause,
+    });
   }
   return parseLock(text, path);
 }

@@ -7,6 +7,7 @@ import type { Helm } from '../../charts/helm.ts';
 import { runHelm, withHelmHome } from '../../charts/helm-process.ts';
 import { nearbyNames } from '../../charts/version.ts';
 import { ReplicationError, toReplicationError } from '../../model/errors.ts';
+import { fileProblem } from '../../model/file-problem.ts';
 import { nearestHint } from '../eks/nearest.ts';
 
 const maxArchiveBytes = 64 * 1024 * 1024;
@@ -94,7 +95,7 @@ export async function openChart(input: ChartInput, access: ChartAccess): Promise
       return packFolder(input.path, access);
     case 'archive': {
       const archive = await readFile(input.path).catch((cause: unknown) => {
-        throw invalidPath(input.path, cause instanceof Error ? cause.message : String(cause));
+        throw invalidPath(input.path, fileProblem(cause));
       });
       return fromArchive(archive, input.path);
     }

@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import * as z from 'zod';
 import type { Downloads } from '../../charts/downloads.ts';
 import { isReplicationError, ReplicationError, toReplicationError } from '../../model/errors.ts';
+import { fileProblem } from '../../model/file-problem.ts';
 import { isRepository } from '../../model/reference.ts';
 import type { ListedImage } from './listed-image.ts';
 
@@ -167,12 +168,15 @@ async function readLocal({ place, branch, notice }: CodeCollectionOptions): Prom
       notice(`${path} has branch ${checkedOut} checked out, while the images are those of branch ${branch}`);
     return { text, file };
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new ReplicationError('not-found', `the list of code collections cannot be read: ${why}`, {
-      side: 'source',
-      reference: path,
-      remedy: `name the address, the file or a checkout with ${fileName} in it by --code-collections`,
-      cause,
-    });
+    throw new ReplicationError(
+      'not-found',
+      `the list of code collections cannot be read: ${path}: ${fileProblem(cause)}`,
+      {
+        side: 'source',
+        reference: path,
+        remedy: `name the address, the file or a checkout with ${fileName} in it by --code-collections`,
+        cause,
+      },
+    );
   }
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { isReplicationError, ReplicationError, ReplicationErrors } from '../../model/errors.ts';
+import { fileProblem } from '../../model/file-problem.ts';
 import { parseYamlFile, validate } from '../eks/yaml-file.ts';
 import { checkSource } from './extra-images.ts';
 import { type ImageFrom, isHelmKey, type ListedImage, parseDestination } from './listed-image.ts';
@@ -40,8 +41,7 @@ export async function readStaticList(path: string, from: ImageFrom, prefix: stri
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new ReplicationError('usage', `cannot read the list ${path}: ${why}`, {
+    throw new ReplicationError('usage', `cannot read the list ${path}: ${fileProblem(cause)}`, {
       remedy: 'name a readable file',
       reference: path,
       cause,

@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { ReplicationError, ReplicationErrors, toReplicationError } from '../../model/errors.ts';
+import { fileProblem } from '../../model/file-problem.ts';
 import { checkDefaultFile, checkVersionFile, type FoundFile } from './checked-file.ts';
 import type { DataFileSet } from './entries.ts';
 import { mergeDataFiles } from './merge.ts';
@@ -75,7 +76,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
     if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) {
       return undefined;
     }
-    throw new ReplicationError('storage', `cannot read data file ${path}: ${String(error)}`, {
+    throw new ReplicationError('storage', `cannot read data file ${path}: ${fileProblem(error)}`, {
       reference: path,
       remedy: 'make the file readable for the user that runs this program',
       cause: error,

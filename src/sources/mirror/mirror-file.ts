@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isReplicationError, ReplicationError } from '../../model/errors.ts';
+import { fileProblem } from '../../model/file-problem.ts';
 import type { Platform } from '../../model/platform.ts';
 import { locate, parseReference } from '../../model/reference.ts';
 import { checkTargetRepository } from '../../model/target-name.ts';
@@ -38,11 +39,11 @@ export async function readMirrorText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw new ReplicationError(
-      'configuration',
-      `cannot read the mirror file ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { reference: path, remedy: 'name a readable file with --config', cause },
-    );
+    throw new ReplicationError('configuration', `cannot read the mirror file ${path}: ${fileProblem(cause)}`, {
+      reference: path,
+      remedy: 'name a readable file with --config',
+      cause,
+    });
   }
 }
 
