@@ -76,6 +76,27 @@ describe('a start', () => {
     expect(files.map((path) => statSync(path).mtimeMs)).toEqual(times);
   });
 
+  it.each(['11.3.244.8-node.38', '12.4.254.21-node.57', '13.6.233.17-node.53'])(
+    'tells V8 %s only what that knows: it complains of the rest on standard error',
+    (version) => {
+      // As in Node 20, 22 and 24.
+      const known = version.startsWith('11.')
+        ? ['--no-incremental-marking', '--interrupt-budget=2000000']
+        : ['--no-incremental-marking'];
+      const preload = `
+        import { syncBuiltinESMExports } from 'node:module';
+        import v8 from 'node:v8';
+        const versions = { ...process.versions, v8: '${version}' };
+        Object.defineProperty(process, 'versions', { value: versions });
+        v8.setFlagsFromString = (flag) => void process.stdout.write(flag + '\\n');
+        syncBuiltinESMExports();`;
+      const script = join(root, 'scripts/image-replication.js');
+      const { stdout } = spawnSync(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(preload)}`, script, 'you']); // prettier-ignore
+      expect(stdout.toString().split('\n').filter((line) => line.startsWith('--'))).toEqual(known);
+      expect(stdout.toString()).toContain(greeted('you'));
+    },
+  );
+
   it('does without kept code that V8 cannot use, and keeps its own instead', () => {
     start('you');
     const code = kept().find((path) => path.endsWith('.you.code')) ?? '';
