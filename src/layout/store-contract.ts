@@ -12,7 +12,7 @@ export interface ContractOptions {
 
 /**
  * What src/model/store.ts promises, as tests: one suite for every store. For *.test.ts files only.
- * `makeStore` gives one empty store for the whole suite; each test uses repositories of its own.
+ * `makeStore` gives an empty store, one for each test.
  */
 export function storeContract(
   name: string,

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { afterAll, beforeAll } from 'vitest';
+import { afterEach, beforeEach } from 'vitest';
 import type { Descriptor, ManifestContent } from '../../model/manifest.ts';
 import type { WriteStore } from '../../model/store.ts';
 import { blobOf, imageOf, inPieces } from './content.ts';
@@ -10,7 +10,7 @@ export interface MadeStore {
   readonly close?: () => Promise<void>;
 }
 
-/** The store under test, from the first test on, and what most tests do first. */
+/** The store under test, a new one for each test, and what most tests do first. */
 export interface Suite {
   readonly store: WriteStore;
   readonly signal: AbortSignal;
@@ -19,19 +19,22 @@ export interface Suite {
   readonly image: (repository: string, layer: Uint8Array, extra?: object) => Promise<ManifestContent>;
 }
 
-/** Makes the store before the tests of the `describe` that this stands in, and closes it behind them. */
+/** Makes a store before each test of the `describe` that this stands in, each time that it is tried, and closes it behind it. */
 export function openSuite(makeStore: () => Promise<MadeStore>): Suite {
   let made: MadeStore | undefined;
   const signal = new AbortController().signal;
   // One signal for a whole run has as many listeners as requests are under way.
   setMaxListeners(0, signal);
-  beforeAll(async () => {
+  beforeEach(async () => {
     made = await makeStore();
   });
-  afterAll(() => made?.close?.());
+  afterEach(async () => {
+    await made?.close?.();
+    made = undefined;
+  });
   const suite: Suite = {
     get store() {
-      if (made === undefined) throw new Error('the store is made before the first test, not before');
+      if (made === undefined) throw new Error('the store is made before each test, not before');
       return made.store;
     },
     signal,
