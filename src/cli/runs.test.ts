@@ -290,6 +290,33 @@ describe('runs', () => {
     expect(stdout).toContain('1 of them open');
   });
 
+  it('goes on watching when Step Functions or S3 are out of order for a while', async () => {
+    others[execution] = described('daily-1', 'RUNNING');
+    const asked = (): number => states.requests.filter(({ operation }) => operation === 'DescribeExecution').length;
+    const watched = run(execution, '--watch', '--every', '0.05');
+    await expect.poll(asked, { timeout: 30_000 }).toBeGreaterThan(1);
+    others = {};
+    answers['DescribeExecution'] = { status: 500, error: 'InternalServerError', message: 'out of order' };
+    const before = asked();
+    // More than the SDK's own tries.
+    await expect.poll(asked, { timeout: 30_000 }).toBeGreaterThan(before + 6);
+    s3.fail(/^GET .*shards.json$/, 503, 'ServiceUnavailable', 7);
+    others[execution] = described('daily-1', 'SUCCEEDED');
+    const { status, stdout } = await watched;
+    expect(status, stdout).toBe(0);
+    expect(stdout).toMatch(/out of order.*: looking again/);
+    expect(stdout).toMatch(/the run folder is asked again \(.*ServiceUnavailable/);
+    expect(stdout).toContain('daily-1: succeeded');
+    expect(stdout).toContain('shard 0001: failed');
+  });
+
+  it('says at once that Step Functions is out of order, where it has not been seen at work', async () => {
+    answers['DescribeExecution'] = { status: 500, error: 'InternalServerError', message: 'out of order' };
+    const { status, stdout } = await run(execution, '--watch', '--every', '0.05');
+    expect(status).toBe(1);
+    expect(stdout).not.toContain('looking again');
+  });
+
   it('does not call a success what was skipped', async () => {
     others[execution] = {
       ...described('daily-1', 'SUCCEEDED'),

@@ -92,10 +92,27 @@ async function withClient(session: Session, arn: string, work: (client: Executio
   }
 }
 
+/** What passes: a look that fails so is no reason to stop watching, in milliseconds since the last good one. */
+const passing = ['throttled', 'unavailable', 'unreachable'] as const;
+const patienceMs = 600_000;
+
 /** Calls again and again until it says that the end is reached, or the program is told to stop. */
 async function watching(session: Session, { watch, every }: RunsOptions, look: () => Promise<'ended' | 'goes on'>) {
-  while ((await look()) === 'goes on' && watch === true && !session.admission.aborted)
-    await sleep(every * 1000, undefined, { signal: session.admission }).catch(() => undefined);
+  const { admission, reporter } = session;
+  let seen: number | undefined;
+  let blind = false;
+  do {
+    try {
+      if ((await look()) === 'ended') return;
+      [seen, blind] = [performance.now(), false];
+    } catch (error) {
+      const over = seen === undefined || performance.now() - seen > patienceMs;
+      if (over || !isReplicationError(error, ...passing)) throw error;
+      if (!blind) reporter.emit({ type: 'notice', level: 'warning', message: `${error.message}: looking again` });
+      blind = true;
+    }
+    if (watch === true) await sleep(every * 1000, undefined, { signal: admission }).catch(() => undefined);
+  } while (watch === true && !admission.aborted);
 }
 
 /** Says what was not said at the look before: a log would fill with what has not changed. */

@@ -1,5 +1,7 @@
+import { patientFolder } from '../../fleet/patient-folder.ts';
 import { openRunFolder, type RunFolder } from '../../fleet/run-folder.ts';
 import { writeFiles } from '../../publish/files.ts';
+import type { RunEvent } from '../../report/events.ts';
 import type { Session } from '../session.ts';
 import { s3Client } from './s3-client.ts';
 
@@ -16,8 +18,13 @@ export async function withRunFolder<T>(
 ): Promise<T> {
   const client = s3Client(session, region);
   try {
-    return await work(openRunFolder(location, { s3: client.s3, writeFiles }));
+    const folder = openRunFolder(location, { s3: client.s3, writeFiles });
+    return await work(patientFolder(folder, ({ message }) => session.reporter.emit(asked(message))));
   } finally {
     await client.close();
   }
+}
+
+function asked(message: string): RunEvent {
+  return { type: 'notice', level: 'warning', message: `the run folder is asked again (${message})` };
 }
