@@ -92,7 +92,12 @@ describe('a start', () => {
         syncBuiltinESMExports();`;
       const script = join(root, 'scripts/image-replication.js');
       const { stdout } = spawnSync(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(preload)}`, script, 'you']); // prettier-ignore
-      expect(stdout.toString().split('\n').filter((line) => line.startsWith('--'))).toEqual(known);
+      expect(
+        stdout
+          .toString()
+          .split('\n')
+          .filter((line) => line.startsWith('--')),
+      ).toEqual(known);
       expect(stdout.toString()).toContain(greeted('you'));
     },
   );
