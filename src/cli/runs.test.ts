@@ -294,14 +294,18 @@ describe('runs', () => {
     others[execution] = described('daily-1', 'RUNNING');
     const asked = (): number => states.requests.filter(({ operation }) => operation === 'DescribeExecution').length;
     const watched = run(execution, '--watch', '--every', '0.05');
-    await expect.poll(asked, { timeout: 30_000 }).toBeGreaterThan(1);
-    others = {};
-    answers['DescribeExecution'] = { status: 500, error: 'InternalServerError', message: 'out of order' };
-    const before = asked();
-    // More than the SDK's own tries.
-    await expect.poll(asked, { timeout: 30_000 }).toBeGreaterThan(before + 6);
-    s3.fail(/^GET .*shards.json$/, 503, 'ServiceUnavailable', 7);
-    others[execution] = described('daily-1', 'SUCCEEDED');
+    try {
+      await expect.poll(asked, { timeout: 30_000 }).toBeGreaterThan(1);
+      others = {};
+      answers['DescribeExecution'] = { status: 500, error: 'InternalServerError', message: 'out of order' };
+      const before = asked();
+      // More than the SDK's own tries.
+      await expect.poll(asked, { timeout: 30_000 }).toBeGreaterThan(before + 6);
+      s3.fail(/^GET .*shards.json$/, 503, 'ServiceUnavailable', 7);
+    } finally {
+      others[execution] = described('daily-1', 'SUCCEEDED');
+      await watched;
+    }
     const { status, stdout } = await watched;
     expect(status, stdout).toBe(0);
     expect(stdout).toMatch(/out of order.*: looking again/);
