@@ -1,11 +1,8 @@
-import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { type ProgramRun, runProgram, startProgram, type Variables } from '../../test/program.ts';
 import { Plan } from '../model/plan.ts';
@@ -29,7 +26,7 @@ describe('mirror', () => {
   let folder: string;
   let config: string;
   let env: Variables;
-  beforeAll(async () => {
+  beforeEach(async () => {
     [hub, vault, ecr] = await Promise.all([
       startRegistryServer({ manners: 'plain' }),
       startRegistryServer({ manners: 'plain', auth: { kind: 'bearer', ...login } }),
@@ -41,7 +38,7 @@ describe('mirror', () => {
     await hub.putImage('tools', 'latest', buildImage({ name: 'tools' }));
     await vault.putImage('team/app', '3', buildImage({ name: 'app' }));
   });
-  afterAll(() => Promise.all([hub, vault, ecr].map((server) => server.close())));
+  afterEach(() => Promise.all([hub, vault, ecr].map((server) => server.close())));
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'image-replication-test-'));
     config = join(folder, 'config.ini');
@@ -61,7 +58,6 @@ describe('mirror', () => {
       CLOUD: 'AWS',
       DB_PATH: join(folder, 'db/repository.db'),
     };
-    for (const server of [hub, vault, ecr]) server.reset();
     return () => rm(folder, { recursive: true, force: true });
   });
 
@@ -308,17 +304,20 @@ tools: {image: tools, registry: '${hub.host}'}
 
   it('serves: mirrors on its own, answers probes, takes a changed file, ends on SIGTERM', async () => {
     await writeFile(config, documented().replace('1w', '1s'));
-    const port = await freePort();
-    const args = ['mirror', '--config', config, '--out', join(folder, 'out'), '--port', String(port), '--json'];
+    const args = ['mirror', '--config', config, '--out', join(folder, 'out'), '--port', '0', '--json'];
     const program = startProgram(args, env);
+    let told = '';
+    program.process.stdout?.on('data', (text: string) => (told += text));
+    const port = (): string | undefined => /are answered on port (\d+)/.exec(told)?.[1];
     try {
+      await until(() => port() !== undefined);
       await until(() => ecr.tags('istio/mixer').includes('1.7.0'));
       await hub.putImage('istio/mixer', '1.7.0', buildImage({ name: 'mixer-moved' }));
       const moved = hub.manifest('istio/mixer', '1.7.0')?.descriptor.digest;
       await until(() => ecr.manifest('istio/mixer', '1.7.0')?.descriptor.digest === moved);
-      const health = await fetch(`http://127.0.0.1:${port}/healthz`);
+      const health = await fetch(`http://127.0.0.1:${port() ?? 'none'}/healthz`);
       expect(health.status).toBe(200);
-      const metrics = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      const metrics = async () => (await fetch(`http://127.0.0.1:${port() ?? 'none'}/metrics`)).text();
       await until(async () => /image_replication_mirror_passes_total\{result="ok"\} [1-9]/.test(await metrics()));
       await writeFile(
         `${config}.new`,
@@ -383,13 +382,4 @@ tools: {image: tools, registry: '${hub.host}'}
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await sleep(50);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -25,13 +25,20 @@ export interface BudgetTable {
 export type Watch = (exchange: DatedExchange) => void;
 
 /** An answer that takes longer than this is no help any more, in milliseconds. */
-const patienceMs = 3_000;
+const usualPatienceMs = 3_000;
 
 /**
  * Budgets in a DynamoDB table with the partition key `id` (S): actions `dynamodb:GetItem` and `dynamodb:UpdateItem`. All
  * attributes of an item but its key are numbers.
+ * @param patienceMs how long an answer is waited for
  */
-export function budgetTable(aws: () => Aws, table: string, clock: BudgetClock, signal: AbortSignal): BudgetTable {
+export function budgetTable(
+  aws: () => Aws,
+  table: string,
+  clock: BudgetClock,
+  signal: AbortSignal,
+  patienceMs = usualPatienceMs,
+): BudgetTable {
   const key = (id: string) => ({ TableName: table, Key: { id: { S: id } } });
   const limited = async <T>(send: (how: { readonly abortSignal: AbortSignal }) => Promise<T>): Promise<T> => {
     const late = AbortSignal.timeout(patienceMs);

@@ -16,6 +16,8 @@ export interface WriteBudgetOptions {
   readonly workers: number;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
+  /** How long an answer of the table is waited for, in milliseconds. */
+  readonly patienceMs?: number;
 }
 
 const systemClock: BudgetClock = { now: () => performance.now(), wall: () => Date.now() };
@@ -25,11 +27,11 @@ const systemClock: BudgetClock = { now: () => performance.now(), wall: () => Dat
  * Asks nothing before the first write to a registry whose limit is known. @throws ReplicationError `usage`
  */
 export function writeBudgets(options: WriteBudgetOptions): ShareRates {
-  const { aws, place, workers, reporter, signal } = options;
+  const { aws, place, workers, reporter, signal, patienceMs } = options;
   const location = parseStatusLocation(place);
   if (location.kind !== 'dynamodb')
     throw new ReplicationError('usage', `"${place}" is no place for a budget`, { remedy: 'write dynamodb:TABLE' });
-  const table = budgetTable(aws, location.table, systemClock, signal);
+  const table = budgetTable(aws, location.table, systemClock, signal, patienceMs);
   return (host, known) => new WriteBudget({ table, host, known, workers, reporter, clock: systemClock });
 }
 
