@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../model/digest.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import type { UploadSession, WriteStore } from '../model/store.ts';
-import { type Ask, createBlobSender, type BlobSenderOptions } from './blob-sender.ts';
+import { BlobSender, type BlobSenderOptions } from './blob-sender.ts';
 import {
   addHolder,
   type BlobNeed,
@@ -12,8 +12,9 @@ import {
   newBlobState,
   newLead,
 } from './blob-state.ts';
-import { expectedBytes } from './expected-bytes.ts';
-import { mountsOfRun, type MountState, refuseMounts } from './mounts.ts';
+import { type Ask, beginUpload } from './blob-upload.ts';
+import { type ExpectedBytes, expectedBytes } from './expected-bytes.ts';
+import { type Mounts, mountsOfRun, type MountState, refuseMounts } from './mounts.ts';
 
 /** How long blobs wait to hear whether the target mounts, in milliseconds. */
 const probePatienceMs = 400;
@@ -22,201 +23,226 @@ const probePatienceMs = 400;
  * Moves each unique blob from its source once, however many repositories need it: mounted where the target grants
  * that, else sent to every one of them from one read (memory for small blobs, a bounded spool for large ones).
  */
-export interface BlobMover {
+export class BlobMover {
+  readonly totals: BlobTotals = { blobsRead: 0, blobsWritten: 0, blobsMounted: 0 };
+  readonly #states = new Map<Digest, BlobState>();
+  readonly #mounts: Mounts = mountsOfRun();
+  readonly #expected: ExpectedBytes;
+  readonly #sender: BlobSender;
+  readonly #signal: AbortSignal;
+
+  constructor(options: BlobSenderOptions) {
+    this.#expected = expectedBytes(options.counters, this.#mounts);
+    this.#sender = new BlobSender(options, this.#mounts, this.totals);
+    this.#signal = options.signal;
+  }
+
   /** Tells of a need before the moving starts, so that the one read can serve it. */
-  announce(need: BlobNeed): void;
+  announce(need: BlobNeed): void {
+    const state = this.#stateOf(need.descriptor.digest);
+    const announced = entryOf(state.announced, need.store, () => new Set<string>());
+    // A second artifact in the same repository needs nothing more: both wait for the same upload.
+    if (announced.has(need.repository)) return;
+    announced.add(need.repository);
+    state.open.set(need.store, (state.open.get(need.store) ?? 0) + 1);
+    this.#expected.announced(need, announced.size === 1);
+  }
+
   /** Whoever needs a blob has said so by now: content that nobody needs further is let go from here on. */
-  allAnnounced(): void;
+  allAnnounced(): void {
+    this.#sender.settle();
+    // A file that cannot be removed now goes with the spool's folder.
+    for (const state of this.#states.values())
+      if (state.open.size === 0) void this.#sender.release(state).catch(() => undefined);
+  }
+
   /** Fulfils an announced need. Returns the bytes sent for it. Repeatable. @throws ReplicationError */
-  fulfil(need: BlobNeed): Promise<number>;
+  fulfil(need: BlobNeed): Promise<number> {
+    const state = this.#stateOf(need.descriptor.digest);
+    const placed = entryOf(state.placed, need.store, () => new Map<string, Promise<number>>());
+    const running = placed.get(need.repository);
+    if (running !== undefined) return running.then(() => 0);
+    const work = this.#place(need, state)
+      .catch((error: unknown) => {
+        placed.delete(need.repository);
+        throw error;
+      })
+      .finally(() => this.#closeNeed(need, state));
+    placed.set(need.repository, work);
+    return work;
+  }
+
   /** A repository was found to hold a blob already: others can mount it from there. */
-  present(store: WriteStore, repository: string, digest: Digest): void;
+  present(store: WriteStore, repository: string, digest: Digest): void {
+    addHolder(this.#stateOf(digest), store, repository);
+  }
+
   /** The repository's manifests now refer to these blobs: ECR lets others mount them from here on. */
-  committed(store: WriteStore, repository: string, blobs: readonly Descriptor[]): void;
+  committed(store: WriteStore, repository: string, blobs: readonly Descriptor[]): void {
+    for (const { digest } of blobs) {
+      const state = this.#stateOf(digest);
+      addHolder(state, store, repository);
+      endLeadOf(state, store, repository);
+    }
+  }
+
   /** The artifact that would have committed these blobs failed: nobody should wait for it. */
-  abandoned(store: WriteStore, repository: string, blobs: readonly Descriptor[]): void;
+  abandoned(store: WriteStore, repository: string, blobs: readonly Descriptor[]): void {
+    for (const { digest } of blobs) endLeadOf(this.#stateOf(digest), store, repository);
+  }
+
   /** Forgets that a repository holds a blob (it turned out not to). */
-  forget(store: WriteStore, repository: string, digest: Digest): void;
-  readonly totals: BlobTotals;
-}
+  forget(store: WriteStore, repository: string, digest: Digest): void {
+    const state = this.#stateOf(digest);
+    state.holders.get(store)?.delete(repository);
+    // Whoever waits for this repository to hold the blob would wait for ever, the repository itself first.
+    endLeadOf(state, store, repository);
+    state.placed.get(store)?.delete(repository);
+  }
 
-export function createBlobMover(options: BlobSenderOptions): BlobMover {
-  const states = new Map<Digest, BlobState>();
-  const mounts = mountsOfRun();
-  const expected = expectedBytes(options.counters, mounts);
-  const totals: BlobTotals = { blobsRead: 0, blobsWritten: 0, blobsMounted: 0 };
-  const sender = createBlobSender(options, mounts, totals);
+  #stateOf(digest: Digest): BlobState {
+    return entryOf(this.#states, digest, newBlobState);
+  }
 
-  const stateOf = (digest: Digest): BlobState => {
-    let state = states.get(digest);
-    if (state === undefined) states.set(digest, (state = newBlobState()));
-    return state;
-  };
-
-  const closeNeed = async (need: BlobNeed, state: BlobState): Promise<void> => {
+  async #closeNeed(need: BlobNeed, state: BlobState): Promise<void> {
     const open = (state.open.get(need.store) ?? 1) - 1;
     if (open > 0) state.open.set(need.store, open);
     else state.open.delete(need.store);
-    if (state.open.size === 0 && sender.needs.settled) await sender.release(state);
-  };
+    if (state.open.size === 0) await this.#sender.release(state);
+  }
 
-  const noUpload = (need: BlobNeed): number => {
-    expected.spared(need);
-    return 0;
-  };
+  async #place(need: BlobNeed, state: BlobState): Promise<number> {
+    const mount = this.#mounts.of(need.store);
+    const probing = await this.#probed(need, state, mount);
+    if (probing !== undefined) return probing;
+    const turn = await this.#turn(need, state, mount);
+    if (turn.kind === 'mount') return this.#mountFrom(need, state, mount, turn.from);
+    return this.#lead(need, state, mount, turn.lead);
+  }
 
-  const uploaded = async (
-    need: BlobNeed,
-    state: BlobState,
-    session: UploadSession | undefined,
-    ask: Ask,
-  ): Promise<number> => {
-    const sent = await sender.upload(need, state, session, ask);
-    if (sent === 'present') return noUpload(need);
-    expected.sent(need);
-    return sent;
-  };
-
-  /** Puts the blob into a repository that nothing can be mounted into yet. */
-  const placeFirst = (need: BlobNeed, state: BlobState, mount: MountState): Promise<number> => {
-    const known = need.missing || need.store.batchedExistence === true;
-    // Where mounts are granted, asking for one from the repository itself is a HEAD and the start of the upload in one.
-    return uploaded(need, state, undefined, known ? 'nothing' : mount.verdict === 'granted' ? 'mount' : 'head');
-  };
+  /**
+   * The first blob of a store finds out whether it mounts; the others wait for that a moment.
+   * @returns the bytes sent when this is the first, else `undefined`
+   */
+  async #probed(need: BlobNeed, state: BlobState, mount: MountState): Promise<number | undefined> {
+    const { store, repository } = need;
+    if (mount.verdict !== 'unknown' || store.mounting !== 'after-upload' || store.batchedExistence === true)
+      return undefined;
+    if (mount.probe !== undefined) {
+      // No longer than this: the first blob may come from a source that is slow, or throttled.
+      await Promise.race([mount.probe.catch(() => undefined), sleep(probePatienceMs, undefined, { ref: false })]);
+      return undefined;
+    }
+    const lead = newLead(repository);
+    state.leading.set(store, lead);
+    const probing = this.#probe(need, state, mount).finally(() => endLead(state, store, lead));
+    mount.probe = probing;
+    return probing;
+  }
 
   /** Places the store's first blob, then asks for it to be mounted where it already is: 201 says that mounts work here. */
-  const probe = async (need: BlobNeed, state: BlobState, mount: MountState): Promise<number> => {
-    const bytes = await placeFirst(need, state, mount);
+  async #probe(need: BlobNeed, state: BlobState, mount: MountState): Promise<number> {
+    const bytes = await this.#placeFirst(need, state, mount);
     addHolder(state, need.store, need.repository);
     try {
-      const start = await sender.retrying(need, () => sender.begin(need, need.repository));
+      const start = await this.#begin(need, need.repository);
       if (start === 'mounted') mount.verdict = 'granted';
       else if (mount.verdict === 'unknown') refuseMounts(mount);
     } catch {
       // The blob is where it should be; whether mounts work, the next attempt tells.
     }
     return bytes;
-  };
+  }
 
-  const mountFrom = async (need: BlobNeed, state: BlobState, mount: MountState, from: string): Promise<number> => {
-    const start = await sender.retrying(need, () => sender.begin(need, from));
+  /** Waits until there is a repository to mount from, or until this one is the first to get the blob. */
+  async #turn(
+    { store, repository }: BlobNeed,
+    state: BlobState,
+    mount: MountState,
+  ): Promise<{ readonly kind: 'mount'; readonly from: string } | { readonly kind: 'send'; readonly lead?: Lead }> {
+    while (mount.verdict !== 'refused') {
+      for (const from of state.holders.get(store) ?? []) if (from !== repository) return { kind: 'mount', from };
+      const other = state.leading.get(store);
+      if (other === undefined) {
+        const lead = newLead(repository);
+        state.leading.set(store, lead);
+        return { kind: 'send', lead };
+      }
+      await Promise.race([other.done, mount.refused]);
+      // A leader that is done without having become a holder has failed: the next one takes its place.
+      if (state.leading.get(store) === other) state.leading.delete(store);
+    }
+    return { kind: 'send' };
+  }
+
+  /** Sends the blob; others that wait for it learn when they can mount it. */
+  async #lead(need: BlobNeed, state: BlobState, mount: MountState, lead: Lead | undefined): Promise<number> {
+    const { store, repository } = need;
+    try {
+      const bytes = await this.#placeFirst(need, state, mount);
+      if (lead !== undefined && store.mounting === 'after-upload') addHolder(state, store, repository);
+      if (store.mounting !== 'after-manifest') endLead(state, store, lead);
+      return bytes;
+    } catch (error) {
+      endLead(state, store, lead);
+      throw error;
+    }
+  }
+
+  async #mountFrom(need: BlobNeed, state: BlobState, mount: MountState, from: string): Promise<number> {
+    const start = await this.#begin(need, from);
     if (start === 'mounted') {
       mount.verdict = 'granted';
-      totals.blobsMounted += 1;
-      return noUpload(need);
+      this.totals.blobsMounted += 1;
+      return this.#spared(need);
     }
     // One refusal says it for all where nothing was ever granted: nobody should wait for a mount that never comes.
     if (mount.verdict === 'unknown') refuseMounts(mount);
     // Where mounts work, a refusal says that the blob is lacking; elsewhere it says nothing. Another one's refusal may have
     // told so while this one was under way.
     const lacking = mount.verdict === 'granted' || need.missing || need.store.batchedExistence === true;
-    if (!lacking) return uploaded(need, state, undefined, 'head');
-    return uploaded(need, state, start, 'nothing');
-  };
+    return lacking ? this.#upload(need, state, start, 'nothing') : this.#upload(need, state, undefined, 'head');
+  }
 
-  const place = async (need: BlobNeed, state: BlobState): Promise<number> => {
-    const { store, repository } = need;
-    const mount = mounts.of(store);
-    if (mount.verdict === 'unknown' && store.mounting === 'after-upload' && store.batchedExistence !== true) {
-      if (mount.probe === undefined) {
-        const lead = newLead(repository);
-        state.leading.set(store, lead);
-        const probing = probe(need, state, mount).finally(() => unlead(state, store, lead));
-        mount.probe = probing;
-        return probing;
-      }
-      // No longer than this: the first blob may come from a source that is slow, or throttled.
-      await Promise.race([mount.probe.catch(() => undefined), sleep(probePatienceMs, undefined, { ref: false })]);
-    }
-    let lead: Lead | undefined;
-    while (mount.verdict !== 'refused') {
-      for (const from of state.holders.get(store) ?? [])
-        if (from !== repository) return mountFrom(need, state, mount, from);
-      const other = state.leading.get(store);
-      if (other === undefined) {
-        lead = newLead(repository);
-        state.leading.set(store, lead);
-        break;
-      }
-      await Promise.race([other.done, mount.refused]);
-      // A leader that is done without having become a holder has failed: the next one takes its place.
-      if (state.leading.get(store) === other) state.leading.delete(store);
-    }
-    try {
-      const bytes = await placeFirst(need, state, mount);
-      if (lead !== undefined && store.mounting === 'after-upload') addHolder(state, store, repository);
-      if (store.mounting !== 'after-manifest') unlead(state, store, lead);
-      return bytes;
-    } catch (error) {
-      unlead(state, store, lead);
-      throw error;
-    }
-  };
+  /** Puts the blob into a repository that nothing can be mounted into yet. */
+  #placeFirst(need: BlobNeed, state: BlobState, mount: MountState): Promise<number> {
+    const known = need.missing || need.store.batchedExistence === true;
+    // Where mounts are granted, asking for one from the repository itself is a HEAD and the start of the upload in one.
+    return this.#upload(need, state, undefined, known ? 'nothing' : mount.verdict === 'granted' ? 'mount' : 'head');
+  }
 
-  const unlead = (state: BlobState, store: WriteStore, lead: Lead | undefined): void => {
-    if (lead === undefined) return;
-    if (state.leading.get(store) === lead) state.leading.delete(store);
-    lead.settle();
-  };
+  async #upload(need: BlobNeed, state: BlobState, session: UploadSession | undefined, ask: Ask): Promise<number> {
+    const sent = await this.#sender.upload(need, state, session, ask);
+    if (sent === 'present') return this.#spared(need);
+    this.#expected.sent(need);
+    return sent;
+  }
 
-  return {
-    totals,
-    announce(need) {
-      const state = stateOf(need.descriptor.digest);
-      let announced = state.announced.get(need.store);
-      if (announced === undefined) state.announced.set(need.store, (announced = new Set()));
-      // A second artifact in the same repository needs nothing more: both wait for the same upload.
-      if (announced.has(need.repository)) return;
-      announced.add(need.repository);
-      state.open.set(need.store, (state.open.get(need.store) ?? 0) + 1);
-      expected.announced(need, announced.size === 1);
-    },
-    allAnnounced() {
-      sender.needs.settled = true;
-      // A file that cannot be removed now goes with the spool's folder.
-      for (const state of states.values()) if (state.open.size === 0) void sender.release(state).catch(() => undefined);
-    },
-    fulfil(need) {
-      const state = stateOf(need.descriptor.digest);
-      let placed = state.placed.get(need.store);
-      if (placed === undefined) state.placed.set(need.store, (placed = new Map<string, Promise<number>>()));
-      const repositories = placed;
-      const running = repositories.get(need.repository);
-      if (running !== undefined) return running.then(() => 0);
-      const work = place(need, state)
-        .catch((error: unknown) => {
-          repositories.delete(need.repository);
-          throw error;
-        })
-        .finally(() => closeNeed(need, state));
-      repositories.set(need.repository, work);
-      return work;
-    },
-    present(store, repository, digest) {
-      addHolder(stateOf(digest), store, repository);
-    },
-    committed(store, repository, blobs) {
-      for (const { digest } of blobs) {
-        const state = stateOf(digest);
-        addHolder(state, store, repository);
-        const lead = state.leading.get(store);
-        if (lead?.repository === repository) unlead(state, store, lead);
-      }
-    },
-    abandoned(store, repository, blobs) {
-      for (const { digest } of blobs) {
-        const state = stateOf(digest);
-        const lead = state.leading.get(store);
-        if (lead?.repository === repository) unlead(state, store, lead);
-      }
-    },
-    forget(store, repository, digest) {
-      const state = stateOf(digest);
-      state.holders.get(store)?.delete(repository);
-      // Whoever waits for this repository to hold the blob would wait for ever, the repository itself first.
-      const lead = state.leading.get(store);
-      if (lead?.repository === repository) unlead(state, store, lead);
-      state.placed.get(store)?.delete(repository);
-    },
-  };
+  #begin(need: BlobNeed, from: string): Promise<'mounted' | UploadSession> {
+    return this.#sender.retries.run(need, () => beginUpload(need, from, this.#signal));
+  }
+
+  #spared(need: BlobNeed): number {
+    this.#expected.spared(need);
+    return 0;
+  }
+}
+
+function endLead(state: BlobState, store: WriteStore, lead: Lead | undefined): void {
+  if (lead === undefined) return;
+  if (state.leading.get(store) === lead) state.leading.delete(store);
+  lead.settle();
+}
+
+/** Whoever waits for this repository to get the blob, waits no more. */
+function endLeadOf(state: BlobState, store: WriteStore, repository: string): void {
+  const lead = state.leading.get(store);
+  if (lead?.repository === repository) endLead(state, store, lead);
+}
+
+/** The map's entry for the key, made when there is none. */
+function entryOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
 }

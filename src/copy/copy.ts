@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import pLimit from 'p-limit';
 import type { CopyResult, Outcome } from '../model/result.ts';
-import { createBlobMover } from './blob-mover.ts';
+import { BlobMover } from './blob-mover.ts';
 import { announceBlobs, copyArtifact, failed, missingBytes, type Work } from './copy-artifact.ts';
 import { createManifestWriter } from './manifest-writer.ts';
 import { createPreparer } from './prepare.ts';
@@ -26,7 +26,7 @@ export async function copyArtifacts(requests: readonly CopyRequest[], options: C
   // One signal stops the whole run: everything under way listens to it, which is no leak.
   setMaxListeners(0, options.signal);
   const spool = createSpool(options.spoolDirectory, options.spoolBytes ?? 4 * 2 ** 30);
-  const mover = createBlobMover({
+  const mover = new BlobMover({
     slots: createSlots(options.transfers ?? 24, options.transfersPerHost ?? 16, options.admission),
     stores: new Set(requests.flatMap((request) => request.targets.map((target) => target.store))),
     spool,
