@@ -1,5 +1,5 @@
 import { type Command, Help, InvalidArgumentError, Option } from 'commander';
-import { declareShards, shardedJobs, shardsGroup } from './fleet/options.ts';
+import { declareShards, defaultTries, shardedJobs, shardsGroup } from './fleet/options.ts';
 import type { Environment, runJob } from './run.ts';
 
 /** Options that every command takes. */
@@ -8,6 +8,7 @@ export interface CommonOptions {
   readonly json?: boolean;
   readonly insecureHost?: readonly string[];
   readonly concurrency?: number;
+  readonly tries?: number;
   readonly maxMinutes?: number;
   readonly report?: string;
 }
@@ -77,7 +78,8 @@ export function ownOptionsFirst<T extends Command | Option>(
 /** Taken by every command, so that a script can pass them to any; shown where they change something. */
 function common(command: Command): Command {
   const name = command.name();
-  const movesBlobs = [...shardedJobs, 'chart', 'worker', 'verify'].includes(name);
+  const copies = [...shardedJobs, 'chart', 'worker'].includes(name);
+  const movesBlobs = copies || name === 'verify';
   const options = [
     new Option('--out <dir>', 'folder for the files that a run leaves').default('out'),
     new Option('--report <dir>', 'folder for report.html, report.json and report.md (default: none)'),
@@ -91,6 +93,9 @@ function common(command: Command): Command {
     new Option('--concurrency <n>', 'blobs moved at the same time (default: 24 over all, 16 a source)')
       .argParser(positive)
       .hideHelp(!movesBlobs),
+    new Option('--tries <n>', `how often an image or a chart is tried (default: 1; by a worker: ${defaultTries})`)
+      .argParser(positive)
+      .hideHelp(!copies),
     new Option(
       '--max-minutes <n>',
       'stop in order after so many minutes, and say what is left (default: no limit; eks: MaxMinutes)',

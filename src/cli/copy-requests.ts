@@ -8,7 +8,7 @@ import { formatLocation, locate, parseReference } from '../model/reference.ts';
 import type { ReadStore, WriteStore } from '../model/store.ts';
 import { splitTarget } from '../model/target-name.ts';
 import { parsePlatforms, platformTexts } from './platform-text.ts';
-import type { ChartCopy } from './replicate.ts';
+import type { ChartCopy } from './one-try.ts';
 
 /** A planned target reference as a place in the store; without tag and digest `latest` is meant. */
 export function targetPlace(target: string, store: WriteStore): TargetPlace {

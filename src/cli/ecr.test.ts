@@ -86,6 +86,12 @@ describe('ecr, from registries that are not ECR', () => {
     const help = (await runProgram(['ecr', '--help'], env)).stdout.replace(/\s+/g, ' ');
     expect(help).toContain('blobs moved at the same time (default: 10)');
     expect(help).toContain('how often an image is tried (default: 3)');
+    const location = join(folder, 'planned');
+    const list = ['--source-type', 'Public', '--src-image-list', `${open.host}/team/app:1`];
+    const planned = await run(...list, '--target', `${open.host}/again`, '--shards', location);
+    expect(planned.status, planned.stdout).toBe(0);
+    const shard: unknown = JSON.parse(await readFile(join(location, 'shards/0000.json'), 'utf8'));
+    expect(shard).toMatchObject({ concurrency: 10, tries: 3 });
   });
 
   it('writes an image layout', async () => {

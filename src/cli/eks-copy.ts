@@ -1,6 +1,7 @@
 import { toReplicationError } from '../model/errors.ts';
 import { failureOf } from '../model/result.ts';
-import { type Replication, type ReplicationWork, replicate } from './replicate.ts';
+import type { ReplicationWork } from './one-try.ts';
+import { type Replication, replicate } from './replicate.ts';
 import type { Session } from './session.ts';
 import type { Target } from './target.ts';
 

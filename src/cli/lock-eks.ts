@@ -12,7 +12,7 @@ import { chartRequest } from './copy-requests.ts';
 import { buildLock, copiedDigests, type ReplicatedChart } from './lock.ts';
 import { type ChartSources, fetchLockedChart } from './lock-charts.ts';
 import { lockRequests, planFromLock } from './lock-plan.ts';
-import type { ChartCopy, ReplicationWork } from './replicate.ts';
+import type { ChartCopy, ReplicationWork } from './one-try.ts';
 import type { Target } from './target.ts';
 
 export interface EksLockInput {

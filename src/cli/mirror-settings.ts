@@ -17,7 +17,7 @@ export interface MirrorArguments {
   readonly out: string;
 }
 
-export interface MirrorCommand extends MirrorArguments, Omit<ShardArguments, 'concurrency'>, RunOptions {
+export interface MirrorCommand extends MirrorArguments, Omit<ShardArguments, 'concurrency' | 'tries'>, RunOptions {
   readonly once?: boolean | undefined;
   readonly status?: boolean | undefined;
   readonly plan?: boolean | undefined;

@@ -1,26 +1,9 @@
-import { chartAtTarget } from '../charts/target.ts';
-import { copyArtifacts } from '../copy/copy.ts';
-import { addSpent } from '../copy/spent.ts';
-import { type CopyRequest, placeName } from '../copy/request.ts';
-import { type Expectation, type Mismatch, verifyArtifacts } from '../copy/verify.ts';
-import type { Digest } from '../model/digest.ts';
-import { toReplicationError } from '../model/errors.ts';
-import { type CopyResult, type Failure, failureOf, type Outcome, type Totals } from '../model/result.ts';
+import { pause } from '../aws/pause.ts';
+import type { CopyRequest } from '../copy/request.ts';
+import type { Failure, Outcome, Totals } from '../model/result.ts';
+import type { Reporter } from '../report/events.ts';
+import { addTotals, replicateOnce, type ReplicationWork } from './one-try.ts';
 import type { Session } from './session.ts';
-
-/** A chart on its way to the target. */
-export interface ChartCopy {
-  readonly request: CopyRequest;
-  /** sha256 of the archive, which is the digest of the chart layer. */
-  readonly archiveDigest: Digest;
-}
-
-export interface ReplicationWork {
-  readonly images: readonly CopyRequest[];
-  readonly charts: readonly ChartCopy[];
-  /** Ask the target for every manifest and blob afterwards, and mend what is missing. */
-  readonly verify: boolean;
-}
 
 export interface Replication {
   readonly outcomes: readonly Outcome[];
@@ -29,116 +12,80 @@ export interface Replication {
   readonly totals: Totals;
 }
 
-interface Done {
-  readonly request: CopyRequest;
-  readonly outcome: Outcome;
-}
+/** Told of every try of an artifact that has ended; the first is 1. */
+export type OnTry = (outcome: Outcome, attempt: number) => void;
 
-/** Copies what differs, then has the target prove that it holds all of it. The middle of every job. */
-export async function replicate(session: Session, work: ReplicationWork): Promise<Replication> {
-  session.reporter.emit({ type: 'phase', phase: 'copy' });
-  const charts = await Promise.all(
-    work.charts.map(async (chart) => ({ request: chart.request, outcome: await unchangedChart(chart, session) })),
-  );
-  const present = charts.flatMap(({ request, outcome }): Done[] =>
-    outcome === undefined ? [] : [{ request, outcome }],
-  );
-  for (const { outcome } of present) session.reporter.emit({ type: 'artifact-finished', outcome });
-  const requests = [
-    ...charts.flatMap(({ request, outcome }) => (outcome === undefined ? [request] : [])),
-    ...work.images,
-  ];
-  const copied = await copyArtifacts(requests, { ...session.copyOptions(), refreshReferrers: work.verify });
-  const done = [...present, ...paired(requests, copied)];
-  if (!work.verify || session.admission.aborted) return summary(done, [], [copied]);
-  session.reporter.emit({ type: 'phase', phase: 'verify' });
-  return verified(session, done, copied);
-}
+/** Another try changes nothing about these: they are answers, or orders to stop. */
+const answers: readonly Failure['code'][] = [
+  'usage',
+  'configuration',
+  'not-found',
+  'denied',
+  'conflict',
+  'unsupported',
+  'refused',
+  'cancelled',
+  'deadline',
+];
 
-/** Outcomes come in the order of the requests; two artifacts may well have one name. */
-function paired(requests: readonly CopyRequest[], result: CopyResult): readonly Done[] {
-  return requests.flatMap((request, position) => {
-    const outcome = result.outcomes[position];
-    return outcome === undefined ? [] : [{ request, outcome }];
-  });
-}
+/** Milliseconds between two tries, times the number of the try. What is behind it has been repeated by the transport already. */
+const betweenTriesMs = 1_000;
 
-/** A chart that lies at the target with the same content needs no copy, whatever its manifest's digest is. */
-async function unchangedChart(chart: ChartCopy, session: Session): Promise<Outcome | undefined> {
-  const { request, archiveDigest } = chart;
-  try {
-    const found = await Promise.all(
-      request.targets.map((place) =>
-        chartAtTarget(place.store, place.repository, place.reference, archiveDigest, session.signal),
-      ),
-    );
-    const [first] = found;
-    if (first?.kind !== 'same' || !found.every((each) => each.kind === 'same')) return undefined;
-    return {
-      kind: 'unchanged',
-      artifact: request.artifact,
-      targets: request.targets.map(placeName),
-      digest: first.digest,
+/**
+ * Copies what differs, has the target prove that it holds all of it, and copies again what failed for a reason that may pass,
+ * until the session's tries are spent. The report hears of an artifact's last try only. The middle of every job.
+ */
+export async function replicate(session: Session, work: ReplicationWork, onTry?: OnTry): Promise<Replication> {
+  const outcomes = new Map<CopyRequest, Outcome>();
+  const notices: string[] = [];
+  const mismatches: Failure[] = [];
+  let totals: Totals | undefined;
+  let left = work;
+  for (let attempt = 1; ; attempt += 1) {
+    const retold = new Set<Outcome>();
+    const round = await replicateOnce(withReporter(session, retelling(session, attempt, retold, onTry)), left);
+    for (const { request, outcome } of round.done) outcomes.set(request, outcome);
+    notices.push(...round.notices);
+    mismatches.push(...round.mismatches);
+    totals = totals === undefined ? round.totals : addTotals(totals, round.totals);
+    const again = new Set(round.done.filter(({ outcome }) => retold.has(outcome)).map(({ request }) => request));
+    if (again.size === 0) break;
+    left = {
+      ...work,
+      images: left.images.filter((image) => again.has(image)),
+      charts: left.charts.filter(({ request }) => again.has(request)),
     };
-  } catch {
-    // The copy meets the same obstacle and tells it with everything around it.
-    return undefined;
+    await pause(betweenTriesMs * attempt, session.admission).catch(() => undefined);
   }
-}
-
-function expected({ request, outcome }: Done): readonly Expectation[] {
-  if (outcome.kind === 'failed') return [];
-  return [{ artifact: outcome.artifact, digest: outcome.digest, targets: request.targets }];
-}
-
-async function verified(session: Session, done: readonly Done[], copied: CopyResult): Promise<Replication> {
-  const expectations = new Map(
-    done.flatMap((each) => expected(each).map((expectation) => [expectation, each] as const)),
-  );
-  const options = { signal: session.signal };
-  const mismatches = await verifyArtifacts([...expectations.keys()], options);
-  const repairable = new Set(
-    mismatches.filter((each) => each.repairable).map((each) => expectations.get(each.expectation)),
-  );
-  const broken = done.filter((each) => repairable.has(each));
-  const left = mismatches.filter((each) => !repairable.has(expectations.get(each.expectation)));
-  if (broken.length === 0) return summary(done, left, [copied]);
-  session.reporter.emit({
-    type: 'notice',
-    level: 'warning',
-    message: `${broken.length} artifacts are incomplete at the target and are mended`,
-  });
-  const repairs = broken.map(({ request }) => ({ ...request, repair: true }));
-  const mended = await copyArtifacts(repairs, session.copyOptions());
-  const again = paired(
-    broken.map(({ request }) => request),
-    mended,
-  );
-  const byRequest = new Map(again.map((each) => [each.request, each]));
-  const final = done.map((each) => byRequest.get(each.request) ?? each);
-  return summary(final, [...left, ...(await verifyArtifacts(again.flatMap(expected), options))], [copied, mended]);
-}
-
-function summary(done: readonly Done[], mismatches: readonly Mismatch[], runs: readonly CopyResult[]): Replication {
-  const wrong = mismatches.map(({ artifact, error }) => failureOf(artifact, toReplicationError(error)));
-  const outcomes = done.map(({ outcome }) => outcome);
+  const all = [...outcomes.values()];
   return {
-    outcomes,
-    failures: [...outcomes.flatMap((outcome) => (outcome.kind === 'failed' ? outcome.failures : [])), ...wrong],
-    notices: runs.flatMap((run) => run.notices),
-    totals: runs.map((run) => run.totals).reduce(addTotals),
+    outcomes: all,
+    failures: [...all.flatMap((each) => (each.kind === 'failed' ? each.failures : [])), ...mismatches],
+    notices: [...new Set(notices)],
+    totals,
   };
 }
 
-export function addTotals(a: Totals, b: Totals): Totals {
+function withReporter(session: Session, reporter: Reporter): Session {
+  return { ...session, reporter, copyOptions: () => ({ ...session.copyOptions(), reporter }) };
+}
+
+/** Passes everything on, but for artifacts that are tried again: these become warnings. @param retold takes their outcomes */
+function retelling(session: Session, attempt: number, retold: Set<Outcome>, onTry: OnTry | undefined): Reporter {
+  const { reporter, tries, admission } = session;
+  const again = ({ failures }: Extract<Outcome, { kind: 'failed' }>): boolean =>
+    attempt < tries && !admission.aborted && failures.every(({ code }) => !answers.includes(code));
   return {
-    bytesRead: a.bytesRead + b.bytesRead,
-    bytesWritten: a.bytesWritten + b.bytesWritten,
-    blobsRead: a.blobsRead + b.blobsRead,
-    blobsWritten: a.blobsWritten + b.blobsWritten,
-    blobsMounted: a.blobsMounted + b.blobsMounted,
-    manifestsWritten: a.manifestsWritten + b.manifestsWritten,
-    spent: addSpent(a.spent, b.spent),
-    seconds: a.seconds + b.seconds,
+    emit(event) {
+      if (event.type === 'artifact-finished') onTry?.(event.outcome, attempt);
+      if (event.type !== 'artifact-finished' || event.outcome.kind !== 'failed' || !again(event.outcome)) {
+        reporter.emit(event);
+        return;
+      }
+      retold.add(event.outcome);
+      const cause = event.outcome.failures[0]?.cause ?? 'failed';
+      const message = `${event.outcome.artifact}: try ${attempt} of ${tries} failed: ${cause}`;
+      reporter.emit({ type: 'notice', level: 'warning', message });
+    },
   };
 }

@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly json?: boolean;
   readonly insecureHosts: readonly string[];
   readonly concurrency?: number;
+  /** How often an artifact is tried. */
+  readonly tries?: number;
   /** After so many minutes the run ends in order. */
   readonly maxMinutes?: number;
   /** Folder for the report. */

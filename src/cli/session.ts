@@ -37,6 +37,8 @@ export interface Session {
   readonly admission: AbortSignal;
   /** Ends admission at a point in time, and everything `graceMs` later. */
   stopAt(time: number, reason: ReplicationError): void;
+  /** How often an artifact is tried. */
+  readonly tries: number;
   /** A folder of this run's own, removed at its end. */
   readonly workDirectory: string;
   /** Options for the copier that follow from all this. */
@@ -72,6 +74,8 @@ export interface SessionOptions {
   readonly json?: boolean;
   readonly stdout: Output;
   readonly concurrency?: number | undefined;
+  /** Default: 1. */
+  readonly tries?: number | undefined;
 }
 
 /** How long what is under way may take to end after a stop, in milliseconds. */
@@ -120,6 +124,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     signal: stop.signal,
     admission: stop.admission,
     stopAt: stop.at,
+    tries: options.tries ?? 1,
     workDirectory,
     copyOptions: () => ({
       reporter,

@@ -1,6 +1,7 @@
 import { Option } from 'commander';
-import { type CommandLine, positive } from '../command-line.ts';
+import type { CommandLine } from '../command-line.ts';
 import type { EcrOptions } from '../ecr/settings.ts';
+import { defaultTries } from '../fleet/options.ts';
 
 /** The options of `ecr`, which are the parameters of the data replication hub's ECR plugin in this program's words. */
 export function declareEcr({ job, start }: CommandLine): void {
@@ -9,11 +10,16 @@ export function declareEcr({ job, start }: CommandLine): void {
     'bring an ECR registry up to date with another one (account, region, partition), or with listed images',
     'npx image-replication ecr --src-region eu-west-1 --dest-account 123456789012 --dest-credential drh-credentials --dest-region cn-northwest-1',
   );
-  const concurrency = command.options.find(({ long }) => long === '--concurrency');
-  if (concurrency !== undefined) {
-    concurrency.description = 'blobs moved at the same time';
-    concurrency.default(10);
-  }
+  const usual = (name: string, description: string, value: number): void => {
+    const option = command.options.find(({ long }) => long === name);
+    if (option === undefined) return;
+    option.description = description;
+    option.default(value);
+    // A command takes over its options' defaults when they are added, and not later ones.
+    command.setOptionValueWithSource(option.attributeName(), value, 'default');
+  };
+  usual('--concurrency', 'blobs moved at the same time', 10);
+  usual('--tries', 'how often an image is tried', defaultTries);
   command
     .addOption(new Option('--source-type <type>', 'Amazon_ECR, Public or Private').default('Amazon_ECR'))
     .option('--src-region <region>', 'region of the source registry (Amazon_ECR only, required there)')
@@ -45,7 +51,6 @@ export function declareEcr({ job, start }: CommandLine): void {
       ).conflicts('incremental'),
     )
     .option('--incremental', 'compare both registries and copy what is new or moved (the default)')
-    .addOption(new Option('--tries <n>', 'how often an image is tried').argParser(positive).default(3))
     .option('--prune', 'delete at the destination what was deleted at the source, after showing it and asking')
     .option('--with-settings', "carry the repositories' settings along: immutability, scanning, lifecycle policy, tags")
     .option('--platforms <list>', 'platforms to copy, such as linux/amd64,linux/arm64 (default: all)')

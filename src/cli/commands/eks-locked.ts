@@ -18,7 +18,7 @@ import type { EksSettings } from '../eks-settings.ts';
 import { secretAccess } from '../fleet/access.ts';
 import { lockFrom } from '../fleet/input-text.ts';
 import { lockGroups } from '../fleet/lock-groups.ts';
-import { defaultTries, type ShardArguments } from '../fleet/options.ts';
+import type { ShardArguments } from '../fleet/options.ts';
 import { clearLeftFiles, inFolder, writeLeftFiles } from '../eks-left-files.ts';
 import { eksLockWork } from '../lock-eks.ts';
 import { lockedPatches, lockedProof, proofNotice } from '../lock-isolation.ts';
@@ -135,7 +135,6 @@ async function sharded({ session, settings, aws, target, lock, command }: Locked
       region,
       access: secretAccess(hosts, settings.helmRepoSecret, ownHosts),
       targets: target.ecr === undefined ? {} : { [target.host]: { kind: 'ecr', region } },
-      tries: defaultTries,
       verify: true,
       referrers: false,
       repositories: { scanOnPush, immutableTags, encryptionKey },

@@ -8,7 +8,7 @@ import { announceRequests } from '../announce.ts';
 import { dockerCredentials } from '../docker-credentials.ts';
 import { refuseLayout } from '../fleet/layout.ts';
 import { lockGroups } from '../fleet/lock-groups.ts';
-import { defaultTries, type ShardArguments } from '../fleet/options.ts';
+import type { ShardArguments } from '../fleet/options.ts';
 import { lazyEcr } from '../lazy-ecr.ts';
 import { type ListCommand, listedWork } from '../listed-images.ts';
 import { type ImagesWork, leaveLock, lockedWork } from '../lock-images.ts';
@@ -97,7 +97,6 @@ async function sharded(session: Session, command: ImagesCommand, work: ImagesWor
     settings: {
       access: {},
       targets: {},
-      tries: defaultTries,
       verify: command.verify === true,
       referrers: lock === undefined,
       ...(command.statusStore === undefined ? {} : { status: command.statusStore }),

@@ -11,7 +11,7 @@ import { type RunRecord, runRecordVersion } from '../../report/record.ts';
 import { againByHand, isByHand, workerCommand } from '../fleet/by-hand.ts';
 import { withRunFolder } from '../fleet/folder.ts';
 import { readPlanned } from '../fleet/planned.ts';
-import { addTotals } from '../replicate.ts';
+import { addTotals } from '../one-try.ts';
 import { reportFiles } from '../report-files.ts';
 import type { JobResult, Session } from '../session.ts';
 

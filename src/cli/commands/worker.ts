@@ -11,7 +11,6 @@ import type { StatusStore } from '../../status/status.ts';
 import { openStatus } from '../ecr/open-status.ts';
 import { awsPool, type Surroundings } from '../ecr/sides.ts';
 import { statusRecorder } from '../ecr/status-recorder.ts';
-import { replicateWithTries, type TriedReplication } from '../ecr/tries.ts';
 import { announceRequests } from '../announce.ts';
 import { imageRequest } from '../copy-requests.ts';
 import { type EnvironmentVariables, variable } from '../environment.ts';
@@ -21,7 +20,8 @@ import { plannedRun } from '../fleet/planned.ts';
 import { brokenFile, keepProgress } from '../fleet/progress.ts';
 import { ownRegion } from '../fleet/s3-client.ts';
 import { workerPlace } from '../fleet/worker-place.ts';
-import { addTotals } from '../replicate.ts';
+import { addTotals } from '../one-try.ts';
+import { type Replication, replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
 import type { TaskHook } from '../task-hook.ts';
 
@@ -32,6 +32,7 @@ export interface WorkerOptions {
   readonly shards?: string | undefined;
   readonly index?: number | undefined;
   readonly concurrency?: number | undefined;
+  readonly tries?: number | undefined;
 }
 
 /** What the process that runs the worker has to do with it. */
@@ -131,7 +132,7 @@ async function readShard(folder: RunFolder, index: number, signal: AbortSignal):
 }
 
 interface Attempted {
-  readonly replication: TriedReplication | undefined;
+  readonly replication: Replication | undefined;
   readonly failures: readonly Failure[];
   /** What ended the attempt as a whole. */
   readonly error: ReplicationError | ReplicationErrors | undefined;
@@ -173,7 +174,7 @@ async function copyShard(
   shard: Shard,
   options: WorkerOptions,
   watch: Watch,
-): Promise<TriedReplication> {
+): Promise<Replication> {
   const { session } = around;
   if (shard.budget !== undefined) await shareWrites(around, shard, shard.budget);
   const places = await openPlaces(around, shard);
@@ -187,14 +188,11 @@ async function copyShard(
       const names = shard.images.flatMap((image) => image.targets);
       const recorder = store && (await statusRecorder(store, () => new Date(), session.signal, names));
       await recorder?.begin(requests);
-      const copied = await replicateWithTries(shardSession(session, shard, options), requests, {
-        tries: shard.tries,
-        verify: shard.verify,
+      const work = { images: requests, charts: [], verify: shard.verify };
+      const copied = await replicate(shardSession(session, shard, options), work, (outcome, tried) => {
+        watch.finished(outcome);
         // What ends because the shard is another worker's says nothing of the image, which that one may have copied.
-        onTry: (outcome, tried) => {
-          watch.finished(outcome);
-          if (outcome.kind !== 'failed' || !watch.lost()) recorder?.finished(outcome, tried);
-        },
+        if (outcome.kind !== 'failed' || !watch.lost()) recorder?.finished(outcome, tried);
       });
       // What this one has not written yet the other worker writes, who may have done so already. One that is cut off from
       // Step Functions alone does not hear of it and writes on: a condition, which BatchWriteItem does not have, would cost a
@@ -232,11 +230,12 @@ async function shareWrites({ session, home }: Surroundings, { workers, of }: Sha
   session.transport.shareRates(writeBudgets({ aws: () => home, place, workers: atOnce, reporter, signal }));
 }
 
-/** Copies as the job that wrote the shard would. */
-function shardSession(session: Session, { referrers, concurrency }: Shard, options: WorkerOptions): Session {
+/** Copies as the job that wrote the shard would, but for what this worker's own command line says. */
+function shardSession(session: Session, { referrers, concurrency, tries }: Shard, options: WorkerOptions): Session {
   const transfers = options.concurrency === undefined ? concurrency : undefined;
   return {
     ...session,
+    tries: options.tries ?? tries,
     copyOptions: () => ({
       ...session.copyOptions(),
       referrers,

@@ -10,6 +10,7 @@ import { counted, shortened } from '../../report/format.ts';
 import { lockedSession, lockMismatches } from '../lock-plan.ts';
 import { tellEstimate } from '../plan-estimate.ts';
 import { plannedImage } from '../copy-requests.ts';
+import { replicate } from '../replicate.ts';
 import type { JobResult, Session } from '../session.ts';
 import { deletionLines, deletionStatuses, prune } from './deletions.ts';
 import type { EcrSides } from './ecr-work.ts';
@@ -18,7 +19,6 @@ import { openStatus } from './open-status.ts';
 import type { EcrSettings } from './settings.ts';
 import { filledFrom, sourceTag, type Surroundings } from './sides.ts';
 import { absentStatus, statusRecorder, unchangedStatus } from './status-recorder.ts';
-import { replicateWithTries } from './tries.ts';
 import { openEcrJob, type Opened } from './open-job.ts';
 import type { EcrWork } from './work.ts';
 
@@ -106,11 +106,12 @@ async function replicated(
     const sourceHost = source?.host ?? '';
     recorder.note(deletionStatuses(work.deleted, destination.host, sourceHost, 'deleted-at-source', when));
     const carried = settings.withSettings ? await carry(session, { work, destination, source }, settings.prefix) : [];
-    const copied = await replicateWithTries(lock === undefined ? session : lockedSession(session), work.copy, {
-      tries: settings.tries,
-      verify: settings.once || lock !== undefined,
-      onTry: (outcome, attempt) => recorder.finished(outcome, attempt),
-    });
+    const verify = settings.once || lock !== undefined;
+    const copied = await replicate(
+      lock === undefined ? session : lockedSession(session),
+      { images: work.copy, charts: [], verify },
+      (outcome, attempt) => recorder.finished(outcome, attempt),
+    );
     for (const message of copied.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
     const failures: Failure[] = [...failuresOf(work), ...carried, ...copied.failures];
     if (lock !== undefined) failures.push(...lockMismatches(lock, copied.outcomes));

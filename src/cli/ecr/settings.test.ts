@@ -16,7 +16,6 @@ describe('the options of ecr', () => {
       destination: { region: 'cn-northwest-1', account: undefined, access: { kind: 'default' } },
       prefix: '',
       once: false,
-      tries: 3,
       prune: false,
       platforms: 'all',
       store: { kind: 'sqlite', path: 'out/status.db' },

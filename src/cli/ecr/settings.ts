@@ -75,7 +75,6 @@ export interface EcrSettings {
   /** What repositories at the destination begin with: the path of `--target`, and `--dest-prefix`. */
   readonly prefix: string;
   readonly once: boolean;
-  readonly tries: number;
   readonly prune: boolean;
   readonly yes: boolean;
   readonly withSettings: boolean;
@@ -97,7 +96,6 @@ export interface EcrSettings {
 
 const sourceTypes = ['Amazon_ECR', 'Public', 'Private'] as const;
 const lists = ['ALL', 'SELECTED'] as const;
-const defaultTries = 3;
 
 /** Checks the options against each other. @throws ReplicationErrors `usage` with everything that is wrong */
 export function ecrSettings(options: EcrOptions): EcrSettings {
@@ -121,7 +119,6 @@ export function ecrSettings(options: EcrOptions): EcrSettings {
     destination: attempt(() => destinationOf(options), { layout: '' }),
     prefix: attempt(() => targetPath(options), '') + (options.destPrefix ?? ''),
     once: options.once === true,
-    tries: options.tries ?? defaultTries,
     prune: options.prune === true,
     yes: options.yes === true,
     withSettings: options.withSettings === true,

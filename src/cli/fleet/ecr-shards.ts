@@ -36,7 +36,6 @@ export async function shardEcr(
       region: home.region,
       access: sourceAccess(settings, source?.host, loginHost),
       targets: 'region' in settings.destination ? { [destination.host]: accessOf(settings.destination) } : {},
-      tries: settings.tries,
       verify: settings.once,
       referrers: true,
       repositoryTags: { ...originTags(origin) },

@@ -9,7 +9,7 @@ import { mirrorRequests } from '../mirror-pass.ts';
 import type { MirrorSettings } from '../mirror-settings.ts';
 import { type MirrorStores, openMirrorStores } from '../mirror-stores.ts';
 import type { JobResult, Session } from '../session.ts';
-import { defaultTries, type ShardArguments } from './options.ts';
+import type { ShardArguments } from './options.ts';
 import { leaveShards } from './write-shards.ts';
 
 /**
@@ -53,7 +53,6 @@ export async function shardMirror(
           ...(settings.region === undefined ? {} : { region: settings.region }),
           access: {},
           targets: targetAccess(settings, stores),
-          tries: defaultTries,
           verify: false,
           referrers: true,
           ...(settings.onGoogle ? { google: true } : {}),

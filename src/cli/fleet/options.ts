@@ -12,6 +12,7 @@ export interface ShardArguments {
   /** Where workers keep the status of each image. */
   readonly statusStore?: string | undefined;
   readonly concurrency?: number | undefined;
+  readonly tries?: number | undefined;
   readonly insecureHost?: readonly string[] | undefined;
 }
 
@@ -21,7 +22,7 @@ export const mostShards = 1_000;
 /** Jobs whose images can be spread over several workers. */
 export const shardedJobs: readonly string[] = ['ecr', 'images', 'mirror', 'eks'];
 
-/** How often a worker tries an image, where the job does not say. */
+/** How often a worker tries an image, unless the job or the worker is told. */
 export const defaultTries = 3;
 
 /** Heading of these options in a command's help. */

@@ -12,7 +12,7 @@ import { counted, formatBytes } from '../../report/format.ts';
 import type { JobResult, Session } from '../session.ts';
 import { plannedImage } from '../copy-requests.ts';
 import { lookAt } from './look.ts';
-import type { ShardArguments } from './options.ts';
+import { defaultTries, type ShardArguments } from './options.ts';
 import { isByHand, nextSteps } from './by-hand.ts';
 import { withRunFolder } from './folder.ts';
 import { splitImages } from './split.ts';
@@ -27,7 +27,10 @@ export interface ShardedWork {
   readonly origins?: ((request: CopyRequest) => readonly Origin[]) | undefined;
   /** Requests with the same text go to the same worker. */
   readonly together?: ((request: CopyRequest) => string) | undefined;
-  readonly settings: Omit<ShardSettings, 'run' | 'job' | 'insecureHosts' | 'concurrency' | 'budget' | 'workers'>;
+  readonly settings: Omit<
+    ShardSettings,
+    'run' | 'job' | 'insecureHosts' | 'concurrency' | 'tries' | 'budget' | 'workers'
+  >;
   /** Images that need no worker. */
   readonly unchanged?: number;
   /** What was asked for and could not be found out. */
@@ -57,6 +60,7 @@ export async function leaveShards(
       ...work.settings,
       run: folder.run,
       job: work.job,
+      tries: command.tries ?? defaultTries,
       ...(command.budget === undefined ? {} : { budget: command.budget }),
       ...(command.workers === undefined ? {} : { workers: command.workers }),
       ...(command.concurrency === undefined ? {} : { concurrency: command.concurrency }),
