@@ -225,6 +225,67 @@ describe('pacer', () => {
     expect(numbers).toEqual([2, 2, 3, 3, 4, 4, 5, 5, 4]);
   });
 
+  it('does not let requests that hang keep the others back where few may be under way', async () => {
+    const { admitted, ask, clock } = setUp({ concurrency: 5, begin: 2, hangingMs: 10_000 });
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) void ask(name);
+    await clock.advance(9_999);
+    expect(admitted.map(({ name }) => name)).toEqual(['a', 'b']);
+    await clock.advance(1);
+    expect(admitted.map(({ name }) => name)).toEqual(['a', 'b', 'c', 'd']);
+    // Never more than may be under way at all.
+    await clock.advance(100_000);
+    expect(admitted.map(({ name }) => name)).toEqual(['a', 'b', 'c', 'd', 'e']);
+  });
+
+  it('sends another probe when one hangs', async () => {
+    const { pacer, admitted, ask, clock } = setUp({ hangingMs: 10_000 });
+    const first = await admitNow(pacer);
+    pacer.throttled(first, 100);
+    pacer.release(first);
+    for (const name of ['a', 'b', 'c']) void ask(name);
+    await clock.advance(5_000);
+    expect(admitted.map(({ name }) => name)).toEqual(['a']);
+    await clock.advance(10_000);
+    expect(admitted.map(({ name }) => name)).toEqual(['a', 'b']);
+    // The first one's end lets no third go beside the second.
+    pacer.release(ticketOf(admitted, 0));
+    await clock.advance(5_000);
+    expect(admitted.map(({ name }) => name)).toEqual(['a', 'b']);
+    pacer.succeeded(ticketOf(admitted, 1));
+    pacer.release(ticketOf(admitted, 1));
+    await clock.advance(1);
+    expect(admitted.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('waits for nothing any more once nobody waits for it: a program that is told to stop can end', async () => {
+    const time = manualClock();
+    let timers = 0;
+    const clock: PacerOptions['clock'] = {
+      ...time,
+      after(ms, callback) {
+        timers += 1;
+        const cancel = time.after(ms, () => {
+          timers -= 1;
+          callback();
+        });
+        return () => {
+          timers -= 1;
+          cancel();
+        };
+      },
+    };
+    const { pacer } = setUp({ clock });
+    const first = await admitNow(pacer);
+    pacer.throttled(first, 60_000);
+    pacer.release(first);
+    const stop = new AbortController();
+    const waiting = Promise.resolve(pacer.admit(stop.signal)).catch((error: unknown) => error);
+    expect(timers).toBe(1);
+    stop.abort();
+    expect(await waiting).toMatchObject({ code: 'cancelled' });
+    expect(timers).toBe(0);
+  });
+
   it('is refused nothing when it knows the limit', async () => {
     const { pacer, clock } = setUp({ concurrency: 32, rate: { perSecond: 10, burst: 10 } });
     const { seconds, refusals } = await writeAll(pacer, clock, supplies['all at once'](120));

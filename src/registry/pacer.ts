@@ -12,6 +12,11 @@ export interface PacerOptions {
    * limit, no more than are under way are refused when it is found. Default: all.
    */
   readonly begin?: number | undefined;
+  /**
+   * A request that has been under way for so long, in milliseconds, hangs, and does not count where fewer than `concurrency`
+   * may be under way: one that the host will never answer would keep back all others. Default: none hangs.
+   */
+  readonly hangingMs?: number | undefined;
   /** A rate that is known beforehand (ECR PutImage: 10 a second, burst 10). Without it the rate starts unlimited and is learned. */
   readonly rate?: KnownRate | undefined;
   /** A rate that is spent together with other processes, instead of `rate`. */
@@ -28,7 +33,6 @@ export interface PacerOptions {
 export interface Ticket {
   /** How many refusals the pacer had seen when it gave leave. */
   readonly epoch: number;
-  readonly probe: boolean;
   /** When it gave leave, in milliseconds. */
   readonly at: number;
 }
@@ -47,13 +51,14 @@ interface Waiter {
 export class Pacer {
   readonly #options: PacerOptions;
   readonly #queue: Waiter[] = [];
-  #active = 0;
+  /** Under way now, the oldest first. */
+  readonly #active = new Set<Ticket>();
   /** How many may be under way now: cut by a refusal, one more with each success, so that no round of refusals is large. */
   #window: number;
   #neverRefused = true;
   #blockedUntil = 0;
   #strikes = 0;
-  #probing = false;
+  #probe: Ticket | undefined;
   #epoch = 0;
   #cancelWake: (() => void) | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
@@ -103,8 +108,8 @@ export class Pacer {
 
   /** The request's connection is free again. */
   release(ticket: Ticket): void {
-    this.#active -= 1;
-    if (ticket.probe) this.#probing = false;
+    this.#active.delete(ticket);
+    if (this.#probe === ticket) this.#probe = undefined;
     this.#pump();
   }
 
@@ -115,7 +120,7 @@ export class Pacer {
     if (this.#window < this.#options.concurrency) this.#window += this.#neverRefused ? 0.5 : 1;
     if (this.#strikes === 0) return;
     this.#strikes = 0;
-    this.#probing = false;
+    this.#probe = undefined;
     this.#pump();
   }
 
@@ -132,7 +137,7 @@ export class Pacer {
       this.#neverRefused = false;
       this.#epoch += 1;
       const cut = this.rate === Number.POSITIVE_INFINITY ? 4 : 2;
-      this.#window = Math.max(1, Math.floor(Math.min(this.#window, this.#active) / cut));
+      this.#window = Math.max(1, Math.floor(Math.min(this.#window, this.#active.size) / cut));
       this.#bucket.refused(now, { sentAt: ticket.at, retryAfterMs });
     }
     const { baseMs, maxMs, clock } = this.#options;
@@ -155,21 +160,35 @@ export class Pacer {
 
   /** What keeps the next request from going: a time to wait until, or another request's end (`wait`). */
   #obstacle(): number | 'wait' | undefined {
-    if (this.#active >= Math.floor(this.#window)) return 'wait';
     const now = this.#options.clock.now();
+    const free = this.#freeAt();
+    if (free === 'wait' || free > now) return free;
     if (now < this.#blockedUntil) return this.#blockedUntil;
-    if (this.#strikes > 0 && this.#probing) return 'wait';
-    const ready = this.#bucket.readyAt(now, Math.max(1, Math.min(this.#queue.length, this.#window - this.#active)));
+    const ready = this.#bucket.readyAt(
+      now,
+      Math.max(1, Math.min(this.#queue.length, this.#window - this.#active.size)),
+    );
     return ready > now ? ready : undefined;
   }
 
+  /** When there is a place for one more request, if those under way stay: at once (0), or when enough of them count as hanging. */
+  #freeAt(): number | 'wait' {
+    const { concurrency, hangingMs } = this.#options;
+    const places = Math.floor(this.#window);
+    if (this.#active.size >= concurrency) return 'wait';
+    const before = this.#strikes > 0 && this.#probe !== undefined ? this.#probe : undefined;
+    const full = this.#active.size >= places ? [...this.#active].at(-places) : undefined;
+    if (before === undefined && full === undefined) return 0;
+    return hangingMs === undefined ? 'wait' : Math.max(before?.at ?? 0, full?.at ?? 0) + hangingMs;
+  }
+
   #ticket(): Ticket {
-    const probe = this.#strikes > 0;
-    if (probe) this.#probing = true;
-    this.#active += 1;
     const at = this.#options.clock.now();
+    const ticket = { epoch: this.#epoch, at };
+    if (this.#strikes > 0) this.#probe = ticket;
+    this.#active.add(ticket);
     this.#bucket.take(at);
-    return { epoch: this.#epoch, probe, at };
+    return ticket;
   }
 
   #pump(): void {
@@ -182,6 +201,7 @@ export class Pacer {
     const limited = typeof obstacle === 'number' || (obstacle === 'wait' && this.#window < this.#options.concurrency);
     this.#reportWaiting(limited ? this.#queue.length : 0);
     if (typeof obstacle === 'number') this.#wakeUpAt(obstacle);
+    else this.#sleepOn();
   }
 
   #wakeUpAt(due: number): void {
@@ -193,6 +213,12 @@ export class Pacer {
       this.#cancelWake = undefined;
       this.#pump();
     });
+  }
+
+  #sleepOn(): void {
+    this.#wakeAt = Number.POSITIVE_INFINITY;
+    this.#cancelWake?.();
+    this.#cancelWake = undefined;
   }
 
   #reportWaiting(count: number): void {

@@ -34,6 +34,9 @@ export interface PacersOptions {
 /** Manifests on their way at once to a host whose limit is not known, at first: as many may be refused when it is found. */
 const firstWrites = 4;
 
+/** A small request without an answer for so long hangs, in milliseconds. Bodies of blobs take as long as they take. */
+const hangingMs = 15_000;
+
 /** The pacers of a run, one per origin and class of requests, and what they tell about waiting. */
 export class Pacers {
   readonly #options: PacersOptions;
@@ -70,6 +73,7 @@ export class Pacers {
     return new Pacer({
       concurrency: isTransfer(requestClass) ? transfersPerHost : requestsPerHost,
       begin: rate === undefined && requestClass === 'manifest-put' ? firstWrites : undefined,
+      hangingMs: isTransfer(requestClass) ? undefined : hangingMs,
       rate,
       shared: rate === undefined || requestClass !== 'manifest-put' ? undefined : this.#share?.(host, rate),
       baseMs: Math.max(baseMs, 1),
