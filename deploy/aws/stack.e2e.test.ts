@@ -1,16 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { json } from 'node:stream/consumers';
+import { buffer, json } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import { CloudFormation } from '@aws-sdk/client-cloudformation';
 import { DynamoDB } from '@aws-sdk/client-dynamodb';
 import { S3 } from '@aws-sdk/client-s3';
 import { SFN } from '@aws-sdk/client-sfn';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import * as z from 'zod';
+import { passOn } from '../../test/pass-on.ts';
 import { type Account, startAccount } from '../../test/seedfarmer/account.ts';
 import { describeWith, requireTool } from '../../test/tools.ts';
 import { handler } from './removal.cjs';
@@ -74,6 +75,12 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
   let s3: S3;
   beforeAll(async () => {
     account = await startAccount('eu-west-1');
+  });
+  beforeEach(async () => {
+    // Nothing that a test has left is there for the next one, or for its own second try.
+    // https://docs.getmoto.org/en/latest/docs/server_mode.html#reset-api
+    await fetch(`${account.endpoint}/moto-api/reset`, { method: 'POST' });
+    vi.unstubAllEnvs();
     for (const [name, value] of Object.entries(account.environment)) vi.stubEnv(name, value);
     cloudFormation = new CloudFormation();
     s3 = new S3({ forcePathStyle: true });
@@ -129,6 +136,7 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
 
   describe('what removes runs', () => {
     const gone = 'arn:aws:states:eu-west-1:123456789012:stateMachine:gone';
+    const tasksEndSeconds = 2;
     const event = (url: string, RequestType: string, Bucket: string, StateMachine: string) => ({
       RequestType,
       ResponseURL: url,
@@ -136,23 +144,31 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
       RequestId: 'request',
       LogicalResourceId: 'Removal',
       // CloudFormation makes texts of numbers.
-      ResourceProperties: { Bucket, StateMachine, TasksEndSeconds: '1' },
+      ResourceProperties: { Bucket, StateMachine, TasksEndSeconds: String(tasksEndSeconds) },
     });
     /** What CloudFormation is answered. */
     async function answers(RequestType: string, Bucket: string, machine = gone): Promise<unknown> {
       const told: unknown[] = [];
-      const server = createServer((request, response) => {
+      const url = await listening((request, response) => {
         void json(request).then((body) => {
           told.push(request.method, body);
           response.end();
         });
-      }).listen(0, '127.0.0.1');
+      });
+      await handler(event(url, RequestType, Bucket, machine));
+      return told;
+    }
+    /** The URL of a server that is there until the test has ended. */
+    async function listening(answer: RequestListener): Promise<string> {
+      const server = createServer(answer).listen(0, '127.0.0.1');
+      onTestFinished(() => {
+        server.close();
+        server.closeAllConnections();
+      });
       await once(server, 'listening');
       // A server that listens on a port has an AddressInfo; only pipes have a string.
       const { port } = server.address() as AddressInfo;
-      await handler(event(`http://127.0.0.1:${port}/`, RequestType, Bucket, machine));
-      server.close();
-      return told;
+      return `http://127.0.0.1:${port}/`;
     }
     const answer = (Bucket: string, Status = 'SUCCESS', more: object = {}) => [
       'PUT',
@@ -188,15 +204,30 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
       const Bucket = 'runs-at-work';
       await s3.createBucket({ Bucket, CreateBucketConfiguration: { LocationConstraint: 'eu-west-1' } });
       // What a task still writes when its run is over already.
+      const over = new AbortController();
+      onTestFinished(() => over.abort());
       const late = (async () => {
-        while ((await status()) === 'RUNNING') await setTimeout(20);
+        while (!over.signal.aborted && (await status()) === 'RUNNING') await setTimeout(20);
         await s3.putObject({ Bucket, Key: 'runs/a/results/0000.json', Body: '{}' });
       })();
+      late.catch(() => undefined);
+      // Whoever empties the bucket is let to it when the task has written: whether that has had the time is told by the clock.
+      let emptying = 0;
+      const bucketUrl = await listening((request, response) => {
+        emptying ||= Date.now();
+        Promise.all([buffer(request), late])
+          .then(([body]) => passOn(account.endpoint, request, body, response))
+          .catch(() => response.destroy());
+      });
+      vi.stubEnv('AWS_ENDPOINT_URL_S3', bucketUrl);
       for (const type of ['Create', 'Update']) await answers(type, Bucket, stateMachineArn);
       expect(await status()).toBe('RUNNING');
       expect(await answers('Delete', Bucket, stateMachineArn)).toEqual(answer(Bucket));
       expect(await status()).toBe('ABORTED');
       await late;
+      const { stopDate } = await sfn.describeExecution({ executionArn });
+      // Timers may ring a millisecond early.
+      expect(emptying - (stopDate?.getTime() ?? NaN)).toBeGreaterThanOrEqual(tasksEndSeconds * 1000 - 5);
       await s3.deleteBucket({ Bucket });
     });
 
@@ -208,7 +239,6 @@ describeWith(['moto_server'], 'the stack, in moto', () => {
         .tuple([z.string(), z.looseObject({ Status: z.string(), Reason })])
         .parse(await answers('Delete', 'away'));
       expect(told.Status).toBe('FAILED');
-      vi.stubEnv('AWS_ENDPOINT_URL', account.endpoint);
     });
   });
 });
