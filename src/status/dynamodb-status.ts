@@ -3,6 +3,7 @@ import type { Aws } from '../aws/clients.ts';
 import { awsErrorName } from '../aws/errors.ts';
 import { pause } from '../aws/pause.ts';
 import { isReplicationError, ReplicationError } from '../model/errors.ts';
+import { counted } from '../report/format.ts';
 import { ImageStatus, type StatusStore } from './status.ts';
 
 type Client = Pick<DynamoDB, 'batchWriteItem' | 'batchGetItem' | 'scan' | 'describeTable' | 'createTable'>;
@@ -17,12 +18,18 @@ const maxAttempts = 8;
  * The status in a DynamoDB table: partition key `target` (S), no sort key; attributes `source`, `state`, `started` (S),
  * `tries` (N), and `digest`, `finished`, `error` (S) where there are such.
  * @param options.create makes the table, billed per request, when there is none
+ * @param options.onUnsound told of items that are no statuses, which are left out: one of them stops no run, and is written
+ *   anew where it has the name of an image. A table that holds nothing else is another one's: listing it is `corrupt`
  * @throws ReplicationError `configuration` when there is no such table, or one with another key; `denied`
  */
 export async function dynamodbStatus(
   aws: Aws,
   table: string,
-  options: { readonly create: boolean; readonly signal: AbortSignal },
+  options: {
+    readonly create: boolean;
+    readonly signal: AbortSignal;
+    readonly onUnsound?: ((message: string) => void) | undefined;
+  },
 ): Promise<StatusStore> {
   const client: Client = await aws.dynamodb();
   await ensureTable(client, aws.region, table, options);
@@ -37,7 +44,16 @@ export async function dynamodbStatus(
     async list({ states, targets }, signal) {
       const items =
         targets === undefined ? await scan(client, table, signal) : await get(client, table, targets, signal);
-      const found = items.map((item) => statusOf(item, table));
+      const { found, unsound } = statusesOf(items);
+      const message =
+        unsound[0] &&
+        `the table ${table} holds ${counted(unsound.length, 'item')} that ${unsound.length === 1 ? 'is no status' : 'are no statuses'}`;
+      if (message !== undefined && found.length === 0 && targets === undefined)
+        throw new ReplicationError('corrupt', `${message}: ${unsound[0] ?? ''}`, {
+          reference: table,
+          remedy: 'name a table of its own for the status',
+        });
+      if (message !== undefined) options.onUnsound?.(`${message}: ${unsound.slice(0, 3).join('; ')}`);
       const wanted = states === undefined ? found : found.filter(({ state }) => states.includes(state));
       return wanted.sort((a, b) => (a.target < b.target ? -1 : 1));
     },
@@ -169,9 +185,27 @@ function putRequest(status: ImageStatus): Request {
   return { PutRequest: { Item: item } };
 }
 
-function statusOf(item: Attributes, table: string): ImageStatus {
+/** @returns statuses, and of what is none its key and why */
+function statusesOf(items: readonly Attributes[]): {
+  readonly found: ImageStatus[];
+  readonly unsound: readonly string[];
+} {
+  const found: ImageStatus[] = [];
+  const unsound: string[] = [];
+  for (const item of items) {
+    const parsed = ImageStatus.safeParse(fieldsOf(item));
+    if (parsed.success) found.push(parsed.data);
+    else {
+      const why = parsed.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`);
+      unsound.push(`"${item['target']?.S ?? ''}" (${why.join(', ')})`);
+    }
+  }
+  return { found, unsound };
+}
+
+function fieldsOf(item: Attributes): Readonly<Record<keyof ImageStatus, unknown>> {
   const text = (name: string): string | null => item[name]?.S ?? null;
-  const parsed = ImageStatus.safeParse({
+  return {
     target: text('target'),
     source: text('source'),
     digest: text('digest'),
@@ -180,10 +214,5 @@ function statusOf(item: Attributes, table: string): ImageStatus {
     started: text('started'),
     finished: text('finished'),
     error: text('error'),
-  });
-  if (parsed.success) return parsed.data;
-  throw new ReplicationError('corrupt', `the table ${table} holds an item that is no status: ${parsed.error.message}`, {
-    reference: table,
-    remedy: 'name a table of its own for the status',
-  });
+  };
 }

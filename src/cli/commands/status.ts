@@ -32,6 +32,7 @@ export async function runStatus(session: Session, options: StatusOptions): Promi
             readOnly: true,
             createTable: false,
             signal: session.signal,
+            onUnsound: (message) => session.reporter.emit({ type: 'notice', level: 'warning', message }),
           });
     try {
       const statuses = await store.list({ states: options.state }, session.signal);

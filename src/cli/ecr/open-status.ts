@@ -10,6 +10,8 @@ export interface OpenStatusOptions {
   readonly readOnly: boolean;
   readonly createTable: boolean;
   readonly signal: AbortSignal;
+  /** Told of what is in a table and is no status. */
+  readonly onUnsound?: (message: string) => void;
 }
 
 /** @throws ReplicationError `storage`, `configuration`, `denied` */
@@ -17,7 +19,11 @@ export async function openStatus(location: StatusLocation, options: OpenStatusOp
   if (location.kind === 'dynamodb') {
     const { dynamodbStatus } = await import('../../status/dynamodb-status.ts');
     const create = options.createTable && !options.readOnly;
-    return dynamodbStatus(options.aws(), location.table, { create, signal: options.signal });
+    return dynamodbStatus(options.aws(), location.table, {
+      create,
+      signal: options.signal,
+      onUnsound: options.onUnsound,
+    });
   }
   if (options.readOnly && !existsSync(location.path))
     throw new ReplicationError('usage', `there is no status in ${location.path}`, {
