@@ -11,10 +11,12 @@ export function planCommand(): string {
 
 /** What follows when all images are there: nothing, or the rest of the EKS job. */
 export function finishCommand(): string {
-  return either('JobIsEks', eks('--publish'), '[]');
+  return either('JobIsEks', eks(...tries, '--publish'), '[]');
 }
 
+const tries = ['--tries', '${tries}'];
 const shared = [
+  ...tries,
   ...['--status-store', 'dynamodb:${StatusTable}', '--budget', 'dynamodb:${CoordinationTable}'],
   ...['--workers', '${maxConcurrency}'],
 ];
@@ -49,7 +51,7 @@ function ecr(): string {
         '${destPrefix}',
       ],
       ...['--dest-credential', '${destCredential}', '--dest-role', '${destRole}'],
-      ...['--platforms', '${platforms}', '--tries', '${tries}', ...shared],
+      ...['--platforms', '${platforms}', ...shared],
     ],
     { SourceRegion: source.region(), DestinationRegion: destination.region() },
   );

@@ -2,12 +2,32 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { parseSize } from '../../src/cli/size.ts';
 import { exceededLimits, mapRunUses } from '../../src/shards/limits.ts';
 import { mostShards } from '../../src/shards/partition.ts';
 import { substitutions } from './state-machine.ts';
 import { deployment, grantsWith, template } from './testing/deployed.ts';
 import { resolver } from './testing/resolve.ts';
 import { lacking } from './testing/role-grants.ts';
+
+it('tasks keep blobs on their disk up to a size that leaves room for the image', () => {
+  const Task = z.looseObject({
+    EphemeralStorage: z.object({ SizeInGiB: z.coerce.number() }),
+    ContainerDefinitions: z.tuple([
+      z.looseObject({ Environment: z.array(z.object({ Name: z.string(), Value: z.string() })) }),
+    ]),
+  });
+  for (const workerDisk of ['21', '200']) {
+    const resolve = resolver(template, deployment({ workerDisk }));
+    for (const id of ['PlanTask', 'WorkerTask', 'SummaryTask', 'FinishTask']) {
+      const { EphemeralStorage, ContainerDefinitions } = Task.parse(resolve(template.Resources[id]?.Properties));
+      const [{ Environment }] = ContainerDefinitions;
+      const { Value } = Environment.find(({ Name }) => Name === 'IMAGE_REPLICATION_SPOOL_BYTES') ?? {};
+      const share = parseSize(Value ?? '') / (EphemeralStorage.SizeInGiB * 2 ** 30);
+      expect([share > 0.9, share < 0.95], id).toEqual([true, true]);
+    }
+  }
+});
 
 describe("the state machine's definition", () => {
   const Definition = z.looseObject({ States: z.record(z.string(), z.looseObject({ Type: z.string() })) });
@@ -61,7 +81,7 @@ describe("the state machine's definition", () => {
   it('knows the other jobs', () => {
     const jobInput = 's3://bucket/input';
     const [images, mirror, eks] = [
-      { job: 'images', jobInput, destPrefix: 'mirror', platforms: 'linux/amd64' },
+      { job: 'images', jobInput, destPrefix: 'mirror', platforms: 'linux/amd64', tries: '2' },
       { job: 'mirror', jobInput, destRegion: 'us-east-1', destAccountId: '210987654321' },
       { job: 'eks', jobInput, eksProject: 'demo', eksDeployment: 'dev', eksModule: 'core-replication' },
     ].map(commands);
@@ -74,7 +94,8 @@ describe("the state machine's definition", () => {
     ]);
     const module = ['--project', 'demo', '--deployment', 'dev', '--module', 'core-replication'];
     expect(eks?.plan.slice(0, 9)).toEqual(['eks', '--lock', jobInput, ...module]);
-    expect(eks?.finish).toEqual(['eks', '--lock', jobInput, ...module, '--publish']);
+    expect(eks?.finish).toEqual(['eks', '--lock', jobInput, ...module, '--tries', '3', '--publish']);
+    expect([images, mirror, eks].map((each) => given(each?.plan ?? [])['--tries'])).toEqual(['2', '3', '3']);
     expect([images?.finish, mirror?.finish]).toEqual([[], []]);
   });
 

@@ -320,8 +320,7 @@ export const parameterGroups = [
         type: 'Number',
         default: 3,
         values: [1, 2, 3, 4, 5],
-        description:
-          'How often an image is tried in a task (job ecr; 3 times with the others), and how often a task is started that was lost.',
+        description: 'How often an image is tried in a task, and how often a task is started that was lost.',
       },
     ],
   },

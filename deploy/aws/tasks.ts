@@ -113,6 +113,8 @@ function definition(
     AWS_REGION: Fn.ref('AWS::Region'),
     HOME: workFolder,
     TMPDIR: workFolder,
+    // Decimal of what the disk has in binary: 7 % of it stay for the image and what a run leaves.
+    IMAGE_REPLICATION_SPOOL_BYTES: Fn.sub('${workerDisk}GB'),
     SEEDFARMER_PARAMETER_HELM_REPO_SECRET_NAME: ref('helmRepoSecretName'),
     SEEDFARMER_PARAMETER_HELM_REPO_SECRET_KEY: ref('helmRepoSecretKey'),
   };
@@ -154,7 +156,7 @@ function definition(
   explain(
     made,
     'AwsSolutions-ECS2',
-    'Accounts, the region, a folder and the name of a secret: nothing that is secret.',
+    'Accounts, the region, a folder, a size and the name of a secret: nothing that is secret.',
   );
   return made;
 }

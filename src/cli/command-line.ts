@@ -1,6 +1,7 @@
 import { type Command, Help, InvalidArgumentError, Option } from 'commander';
 import { declareShards, defaultTries, shardedJobs, shardsGroup } from './fleet/options.ts';
 import type { Environment, runJob } from './run.ts';
+import { parseSize } from './size.ts';
 
 /** Options that every command takes. */
 export interface CommonOptions {
@@ -9,6 +10,7 @@ export interface CommonOptions {
   readonly insecureHost?: readonly string[];
   readonly concurrency?: number;
   readonly tries?: number;
+  readonly spoolBytes?: number;
   readonly maxMinutes?: number;
   readonly report?: string;
 }
@@ -97,6 +99,12 @@ function common(command: Command): Command {
       .argParser(positive)
       .hideHelp(!copies),
     new Option(
+      '--spool-bytes <size>',
+      'what layers for several repositories may take on disk for a while, such as 500MB; 0: each is read again (default: IMAGE_REPLICATION_SPOOL_BYTES, else 4GiB)',
+    )
+      .argParser(size)
+      .hideHelp(!copies),
+    new Option(
       '--max-minutes <n>',
       'stop in order after so many minutes, and say what is left (default: no limit; eks: MaxMinutes)',
     ).argParser(aboveZero),
@@ -117,6 +125,14 @@ export function positive(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
   throw new InvalidArgumentError('expected a whole number above 0');
+}
+
+function size(text: string): number {
+  try {
+    return parseSize(text);
+  } catch {
+    throw new InvalidArgumentError('expected a size such as 4GiB, 500MB or 0');
+  }
 }
 
 /** Parses an option's value. @throws InvalidArgumentError */

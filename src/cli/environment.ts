@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ReplicationError } from '../model/errors.ts';
 import type { NetworkSettings } from '../model/network.ts';
 import type { SecretMask } from '../model/secrets.ts';
+import { parseSize } from './size.ts';
 
 /** The process environment as this program reads it: the only place that looks at process.env. */
 export type EnvironmentVariables = Readonly<Record<string, string | undefined>>;
@@ -15,6 +16,17 @@ export function variable(env: EnvironmentVariables, ...names: readonly string[])
     if (value !== undefined && value !== '') return value;
   }
   return undefined;
+}
+
+/** A variable that holds a size, in bytes. @throws ReplicationError `configuration` */
+export function sizeVariable(env: EnvironmentVariables, name: string): number | undefined {
+  const text = variable(env, name);
+  try {
+    return text === undefined ? undefined : parseSize(text);
+  } catch (cause) {
+    const remedy = 'write it as 4GiB, 500MB or 0, or leave it out';
+    throw new ReplicationError('configuration', `${name} is "${text ?? ''}", which is no size`, { remedy, cause });
+  }
 }
 
 /** Seed-Farmer hands parameters over as SEEDFARMER_PARAMETER_<UPPER_SNAKE> (seed-farmer deployment/deploy_base.py). */

@@ -17,7 +17,8 @@ export interface MirrorArguments {
   readonly out: string;
 }
 
-export interface MirrorCommand extends MirrorArguments, Omit<ShardArguments, 'concurrency' | 'tries'>, RunOptions {
+export interface MirrorCommand
+  extends MirrorArguments, Omit<ShardArguments, 'concurrency' | 'tries' | 'spoolBytes'>, RunOptions {
   readonly once?: boolean | undefined;
   readonly status?: boolean | undefined;
   readonly plan?: boolean | undefined;

@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly concurrency?: number;
   /** How often an artifact is tried. */
   readonly tries?: number;
+  /** What blobs for several repositories may take on disk, in bytes. */
+  readonly spoolBytes?: number;
   /** After so many minutes the run ends in order. */
   readonly maxMinutes?: number;
   /** Folder for the report. */

@@ -19,7 +19,7 @@ import { consoleReporter } from '../report/console.ts';
 import { newProgressCounters, type ProgressCounters, type Reporter } from '../report/events.ts';
 import { jsonReporter } from '../report/json-lines.ts';
 import { type RunRecorder, runRecorder } from '../report/record.ts';
-import { type EnvironmentVariables, networkSettings, variable } from './environment.ts';
+import { type EnvironmentVariables, networkSettings, sizeVariable, variable } from './environment.ts';
 import { withLoginRemedies } from './login-remedy.ts';
 
 /** What every job of one process shares: connections, reporting, stopping, a working folder. */
@@ -76,6 +76,8 @@ export interface SessionOptions {
   readonly concurrency?: number | undefined;
   /** Default: 1. */
   readonly tries?: number | undefined;
+  /** Default: IMAGE_REPLICATION_SPOOL_BYTES, else what the copier takes. */
+  readonly spoolBytes?: number | undefined;
 }
 
 /** How long what is under way may take to end after a stop, in milliseconds. */
@@ -91,6 +93,7 @@ const forceMs = 3_000;
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { env } = options;
   const mask = new SecretMask();
+  const spoolBytes = options.spoolBytes ?? sizeVariable(env, 'IMAGE_REPLICATION_SPOOL_BYTES');
   const network = await networkSettings(env, options.insecureHosts ?? [], mask);
   const counters = newProgressCounters();
   const recorder = runRecorder(mask);
@@ -132,6 +135,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       signal: stop.signal,
       admission: stop.admission,
       spoolDirectory: join(workDirectory, 'spool'),
+      ...(spoolBytes === undefined ? {} : { spoolBytes }),
       openUrl: (url, aborted) => openForeign(transport, workDirectory, url, aborted),
       ...(options.concurrency === undefined
         ? {}

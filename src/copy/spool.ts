@@ -9,7 +9,7 @@ import { ReplicationError, toReplicationError } from '../model/errors.ts';
  * source, sent to each at its own pace, and while it still comes in. Removed when the last repository has it.
  */
 export interface Spool {
-  /** Room for a blob, or `undefined` when the bound would be passed. */
+  /** Room for a blob, or `undefined` when the bound would be passed; a bound of 0 has room for none. */
   reserve(digest: Digest, size: number): SpoolEntry | undefined;
   close(): Promise<void>;
 }
@@ -25,12 +25,13 @@ export interface SpoolEntry {
   drop(): Promise<void>;
 }
 
+/** @param limitBytes what the blobs in it may take on disk at the same time */
 export function createSpool(directory: string, limitBytes: number): Spool {
   let used = 0;
   let made: Promise<unknown> | undefined;
   return {
     reserve(digest, size) {
-      if (used + size > limitBytes) return undefined;
+      if (limitBytes === 0 || used + size > limitBytes) return undefined;
       used += size;
       made ??= mkdir(directory, { recursive: true });
       made.catch(() => undefined);

@@ -88,6 +88,8 @@ export const ShardSettings = z.object({
   repositoryTags: z.record(z.string(), z.string()).optional(),
   /** Blobs moved at the same time. */
   concurrency: z.number().int().positive().optional(),
+  /** Bytes that blobs for several repositories may take on disk. Absent: what the worker's own surroundings say. */
+  spoolBytes: z.number().int().nonnegative().optional(),
   /** Hosts beside loopback that may be spoken to in plain HTTP. */
   insecureHosts: z.array(z.string()).optional(),
 });

@@ -33,6 +33,7 @@ export interface WorkerOptions {
   readonly index?: number | undefined;
   readonly concurrency?: number | undefined;
   readonly tries?: number | undefined;
+  readonly spoolBytes?: number | undefined;
 }
 
 /** What the process that runs the worker has to do with it. */
@@ -231,14 +232,17 @@ async function shareWrites({ session, home }: Surroundings, { workers, of }: Sha
 }
 
 /** Copies as the job that wrote the shard would, but for what this worker's own command line says. */
-function shardSession(session: Session, { referrers, concurrency, tries }: Shard, options: WorkerOptions): Session {
+function shardSession(session: Session, shard: Shard, options: WorkerOptions): Session {
+  const { referrers, concurrency, tries } = shard;
   const transfers = options.concurrency === undefined ? concurrency : undefined;
+  const spoolBytes = options.spoolBytes ?? shard.spoolBytes;
   return {
     ...session,
     tries: options.tries ?? tries,
     copyOptions: () => ({
       ...session.copyOptions(),
       referrers,
+      ...(spoolBytes === undefined ? {} : { spoolBytes }),
       ...(transfers === undefined ? {} : { transfers, transfersPerHost: transfers }),
     }),
   };

@@ -10,7 +10,7 @@ import type { ShardArguments } from '../fleet/options.ts';
 import { parseTarget } from '../target.ts';
 
 /** The command line as it was written. */
-export interface EcrOptions extends Omit<ShardArguments, 'concurrency' | 'insecureHost'> {
+export interface EcrOptions extends Omit<ShardArguments, 'concurrency' | 'spoolBytes' | 'insecureHost'> {
   readonly concurrency?: number;
   readonly insecureHost?: readonly string[];
   readonly out: string;
@@ -30,6 +30,7 @@ export interface EcrOptions extends Omit<ShardArguments, 'concurrency' | 'insecu
   readonly target?: string;
   readonly once?: boolean;
   readonly tries?: number;
+  readonly spoolBytes?: number;
   readonly prune?: boolean;
   readonly yes?: boolean;
   readonly withSettings?: boolean;

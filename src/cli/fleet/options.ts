@@ -13,6 +13,7 @@ export interface ShardArguments {
   readonly statusStore?: string | undefined;
   readonly concurrency?: number | undefined;
   readonly tries?: number | undefined;
+  readonly spoolBytes?: number | undefined;
   readonly insecureHost?: readonly string[] | undefined;
 }
 

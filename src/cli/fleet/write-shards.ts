@@ -29,7 +29,7 @@ export interface ShardedWork {
   readonly together?: ((request: CopyRequest) => string) | undefined;
   readonly settings: Omit<
     ShardSettings,
-    'run' | 'job' | 'insecureHosts' | 'concurrency' | 'tries' | 'budget' | 'workers'
+    'run' | 'job' | 'insecureHosts' | 'concurrency' | 'spoolBytes' | 'tries' | 'budget' | 'workers'
   >;
   /** Images that need no worker. */
   readonly unchanged?: number;
@@ -64,6 +64,7 @@ export async function leaveShards(
       ...(command.budget === undefined ? {} : { budget: command.budget }),
       ...(command.workers === undefined ? {} : { workers: command.workers }),
       ...(command.concurrency === undefined ? {} : { concurrency: command.concurrency }),
+      ...(command.spoolBytes === undefined ? {} : { spoolBytes: command.spoolBytes }),
       ...(command.insecureHost === undefined ? {} : { insecureHosts: [...command.insecureHost] }),
     };
     const planning: Planning = {
