@@ -1,5 +1,5 @@
 import type { ECR } from '@aws-sdk/client-ecr';
-import pLimit from 'p-limit';
+import pLimit, { type LimitFunction } from 'p-limit';
 import { type Digest, isDigest } from '../model/digest.ts';
 import { isReplicationError } from '../model/errors.ts';
 import type { RegistryControl } from '../model/store.ts';
@@ -11,6 +11,14 @@ type Client = Pick<ECR, 'batchCheckLayerAvailability' | 'listImages' | 'batchGet
 const batchSize = 100;
 const batchesAtOnce = 4;
 
+/** One registry, and how it is asked. */
+interface Asked {
+  readonly ecr: () => Promise<Client>;
+  readonly account: { readonly registryId?: string };
+  /** So many batches at a time. */
+  readonly limit: LimitFunction;
+}
+
 /**
  * What is in repositories, asked in batches. Where the service does not know an operation (moto), or the role may not use
  * it, the answer is `undefined` from then on and the caller asks by HEAD.
@@ -19,62 +27,18 @@ export function ecrContents(
   ecr: () => Promise<Client>,
   registryId: string | undefined,
 ): Required<Pick<RegistryControl, 'missingBlobs' | 'tagDigests'>> {
-  const account = registryId === undefined ? {} : { registryId };
-  const limit = pLimit(batchesAtOnce);
+  const registry: Asked = {
+    ecr,
+    account: registryId === undefined ? {} : { registryId },
+    limit: pLimit(batchesAtOnce),
+  };
   const unusable = new Set<'blobs' | 'tags'>();
-
-  const missingOf = async (
-    repositoryName: string,
-    layerDigests: Digest[],
-    abortSignal: AbortSignal,
-  ): Promise<Digest[]> => {
-    const client = await ecr();
-    const answer = await client.batchCheckLayerAvailability(
-      { ...account, repositoryName, layerDigests },
-      { abortSignal },
-    );
-    const available = new Set(
-      (answer.layers ?? [])
-        .filter((layer) => layer.layerAvailability === 'AVAILABLE')
-        .map((layer) => layer.layerDigest),
-    );
-    return layerDigests.filter((digest) => !available.has(digest));
-  };
-
-  const tagged = async (
-    repositoryName: string,
-    wanted: readonly string[],
-    signal: AbortSignal,
-  ): Promise<Map<string, Digest>> => {
-    const client = await ecr();
-    const request = { ...account, repositoryName, maxResults: 1000, filter: { tagStatus: 'TAGGED' as const } };
-    const first = await client.listImages(request, { abortSignal: signal });
-    const found = digestsByTag(first.imageIds ?? [], wanted);
-    const rest = wanted.filter((tag) => !found.has(tag));
-    // One page shows 1000 tags. In a bigger repository the tags still looked for are asked by name.
-    if (first.nextToken === undefined || rest.length === 0) return found;
-    const answers = await Promise.all(
-      chunks(rest, batchSize).map((tags) =>
-        limit(async () => {
-          const imageIds = tags.map((imageTag) => ({ imageTag }));
-          const answer = await client.batchGetImage({ ...account, repositoryName, imageIds }, { abortSignal: signal });
-          return digestsByTag(
-            (answer.images ?? []).map((image) => image.imageId ?? {}),
-            tags,
-          );
-        }),
-      ),
-    );
-    return new Map([...found, ...answers.flatMap((each) => [...each])]);
-  };
 
   return {
     async missingBlobs(repository, digests, signal) {
       if (unusable.has('blobs')) return undefined;
       try {
-        const batches = chunks([...new Set(digests)], batchSize);
-        const answers = await Promise.all(batches.map((batch) => limit(() => missingOf(repository, batch, signal))));
-        return new Set(answers.flat());
+        return await missingOf(registry, repository, [...new Set(digests)], signal);
       } catch (error) {
         if (awsErrorName(error) === 'RepositoryNotFoundException') return new Set(digests);
         if (!cannotTell(error)) throw error;
@@ -85,7 +49,7 @@ export function ecrContents(
     async tagDigests(repository, tags, signal) {
       if (unusable.has('tags')) return undefined;
       try {
-        return await tagged(repository, [...new Set(tags)], signal);
+        return await tagged(registry, repository, [...new Set(tags)], signal);
       } catch (error) {
         if (awsErrorName(error) === 'RepositoryNotFoundException') return new Map();
         if (!cannotTell(error)) throw error;
@@ -94,6 +58,54 @@ export function ecrContents(
       }
     },
   };
+}
+
+async function missingOf(
+  { ecr, account, limit }: Asked,
+  repositoryName: string,
+  digests: readonly Digest[],
+  abortSignal: AbortSignal,
+): Promise<ReadonlySet<Digest>> {
+  const answers = await Promise.all(
+    chunks(digests, batchSize).map((layerDigests) =>
+      limit(async () => {
+        const request = { ...account, repositoryName, layerDigests };
+        const { layers = [] } = await (await ecr()).batchCheckLayerAvailability(request, { abortSignal });
+        const there = layers.filter(({ layerAvailability }) => layerAvailability === 'AVAILABLE');
+        const available = new Set(there.map(({ layerDigest }) => layerDigest));
+        return layerDigests.filter((digest) => !available.has(digest));
+      }),
+    ),
+  );
+  return new Set(answers.flat());
+}
+
+async function tagged(
+  { ecr, account, limit }: Asked,
+  repositoryName: string,
+  wanted: readonly string[],
+  signal: AbortSignal,
+): Promise<Map<string, Digest>> {
+  const client = await ecr();
+  const request = { ...account, repositoryName, maxResults: 1000, filter: { tagStatus: 'TAGGED' as const } };
+  const first = await client.listImages(request, { abortSignal: signal });
+  const found = digestsByTag(first.imageIds ?? [], wanted);
+  const rest = wanted.filter((tag) => !found.has(tag));
+  // One page shows 1000 tags. In a bigger repository the tags still looked for are asked by name.
+  if (first.nextToken === undefined || rest.length === 0) return found;
+  const answers = await Promise.all(
+    chunks(rest, batchSize).map((tags) =>
+      limit(async () => {
+        const imageIds = tags.map((imageTag) => ({ imageTag }));
+        const answer = await client.batchGetImage({ ...account, repositoryName, imageIds }, { abortSignal: signal });
+        return digestsByTag(
+          (answer.images ?? []).map((image) => image.imageId ?? {}),
+          tags,
+        );
+      }),
+    ),
+  );
+  return new Map([...found, ...answers.flatMap((each) => [...each])]);
 }
 
 /** Denied, or an operation that a stand-in for ECR does not know (moto answers HTTP 500). */

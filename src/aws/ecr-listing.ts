@@ -38,31 +38,6 @@ export function ecrListing(ecr: () => Promise<Client>, registryId: string | unde
   const account = registryId === undefined ? {} : { registryId };
   const limit = pLimit(atOnce);
 
-  const content = async (repositoryName: string, abortSignal: AbortSignal): Promise<RepositoryContent | undefined> => {
-    const client = await ecr();
-    const tags = new Map<string, Digest>();
-    const digests = new Set<Digest>();
-    let nextToken: string | undefined;
-    do {
-      try {
-        const answer = await client.listImages(
-          { ...account, repositoryName, maxResults: pageSize, nextToken },
-          { abortSignal },
-        );
-        for (const { imageDigest, imageTag } of answer.imageIds ?? []) {
-          if (imageDigest === undefined || !isDigest(imageDigest)) continue;
-          digests.add(imageDigest);
-          if (imageTag !== undefined) tags.set(imageTag, imageDigest);
-        }
-        nextToken = answer.nextToken;
-      } catch (error) {
-        if (awsErrorName(error) === 'RepositoryNotFoundException') return undefined;
-        throw error;
-      }
-    } while (nextToken !== undefined);
-    return { tags, digests };
-  };
-
   return {
     async repositories(signal) {
       const client = await ecr();
@@ -79,7 +54,15 @@ export function ecrListing(ecr: () => Promise<Client>, registryId: string | unde
       return found.sort((a, b) => ((a.repositoryName ?? '') < (b.repositoryName ?? '') ? -1 : 1));
     },
     contents: async (names, signal) =>
-      new Map(await Promise.all(names.map((name) => limit(async () => [name, await content(name, signal)] as const)))),
+      new Map(
+        await Promise.all(
+          names.map((name) =>
+            limit(
+              async () => [name, await contentOf(await ecr(), { ...account, repositoryName: name }, signal)] as const,
+            ),
+          ),
+        ),
+      ),
     async subjects(repositoryName, digests, signal) {
       const found = new Map<Digest, Digest>();
       for (const batch of batches(digests)) {
@@ -95,6 +78,32 @@ export function ecrListing(ecr: () => Promise<Client>, registryId: string | unde
       return found;
     },
   };
+}
+
+/** Tags and digests of one repository; `undefined` when there is no such repository. */
+async function contentOf(
+  client: Client,
+  repository: { readonly registryId?: string; readonly repositoryName: string },
+  abortSignal: AbortSignal,
+): Promise<RepositoryContent | undefined> {
+  const tags = new Map<string, Digest>();
+  const digests = new Set<Digest>();
+  let nextToken: string | undefined;
+  do {
+    try {
+      const answer = await client.listImages({ ...repository, maxResults: pageSize, nextToken }, { abortSignal });
+      for (const { imageDigest, imageTag } of answer.imageIds ?? []) {
+        if (imageDigest === undefined || !isDigest(imageDigest)) continue;
+        digests.add(imageDigest);
+        if (imageTag !== undefined) tags.set(imageTag, imageDigest);
+      }
+      nextToken = answer.nextToken;
+    } catch (error) {
+      if (awsErrorName(error) === 'RepositoryNotFoundException') return undefined;
+      throw error;
+    }
+  } while (nextToken !== undefined);
+  return { tags, digests };
 }
 
 /** OCI image-spec v1.1 manifest.md, property `subject`. */

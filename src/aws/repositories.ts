@@ -57,21 +57,7 @@ type Client = Pick<
 export function repositories(ecr: () => Promise<Client>, registryId: string | undefined): Repositories {
   const account = registryId === undefined ? {} : { registryId };
   return {
-    async list({ signal, maxPages = Number.POSITIVE_INFINITY }) {
-      const client = await ecr();
-      const found: RepositoryName[] = [];
-      let nextToken: string | undefined;
-      for (let page = 0; page < maxPages; page += 1) {
-        const answer = await client.describeRepositories(
-          { ...account, maxResults: 1000, nextToken },
-          { abortSignal: signal },
-        );
-        found.push(...(answer.repositories ?? []).map(named));
-        nextToken = answer.nextToken;
-        if (nextToken === undefined) return { repositories: found, complete: true };
-      }
-      return { repositories: found, complete: false };
-    },
+    list: async (options) => listed(await ecr(), account, options),
     find: async (name, signal) =>
       unless('RepositoryNotFoundException', undefined, async () => {
         const answer = await (
@@ -108,6 +94,25 @@ export function repositories(ecr: () => Promise<Client>, registryId: string | un
         return 'deleted' as const;
       }),
   };
+}
+
+async function listed(
+  client: Client,
+  account: { readonly registryId?: string },
+  { signal, maxPages = Number.POSITIVE_INFINITY }: Parameters<Repositories['list']>[0],
+): ReturnType<Repositories['list']> {
+  const found: RepositoryName[] = [];
+  let nextToken: string | undefined;
+  for (let page = 0; page < maxPages; page += 1) {
+    const answer = await client.describeRepositories(
+      { ...account, maxResults: 1000, nextToken },
+      { abortSignal: signal },
+    );
+    found.push(...(answer.repositories ?? []).map(named));
+    nextToken = answer.nextToken;
+    if (nextToken === undefined) return { repositories: found, complete: true };
+  }
+  return { repositories: found, complete: false };
 }
 
 function creation(name: string, settings: RepositorySettings, tags: Tags) {

@@ -55,8 +55,45 @@ function chartRun(session: Session, settings: ChartSettings, around: ChartSurrou
   return { session, settings, around, naming, failures, notice };
 }
 
+/** Everything about the run that is known before anything moves, and the files that it has left so far. */
+interface PlannedChart {
+  readonly chart: ExtractedChart | undefined;
+  readonly plan: Plan;
+  readonly images: Awaited<ReturnType<typeof planImages>>;
+  readonly update: ReturnType<typeof valuesUpdate>;
+  /** Text of the updated values file. */
+  readonly updated: ReturnType<typeof updatedValues> | undefined;
+  readonly files: string[];
+}
+
 async function runIn(run: ChartRun, command: ChartCommand): Promise<JobResult> {
-  const { session, settings, around, failures, notice } = run;
+  const { session, around, failures, notice } = run;
+  const planned = await planChart(run, command);
+  const { images, files } = planned;
+  const requests = images.map((image) => imageRequest(image, around.store, () => around.target.store));
+  if (command.plan === true) {
+    const proof = await prove(run, planned, command, undefined);
+    for (const { source, targets } of images) notice('info', `${source} -> ${targets.join(', ')}`);
+    failures.push(...(await tellEstimate(session, requests)));
+    return { failures, totals: undefined, files, report: reportOf(planned, proof) };
+  }
+  const replication = await replicate(session, { images: requests, charts: [], verify: true });
+  failures.push(...replication.failures);
+  for (const message of replication.notices) notice('warning', message);
+  const stopped = session.admission.aborted;
+  const proof = stopped ? undefined : await prove(run, planned, command, around.target.store).catch(noted(run));
+  if (failures.length === 0 && session.admission.aborted)
+    failures.push(failureOf('run', toReplicationError(session.admission.reason)));
+  if (failures.length === 0) {
+    const { chart, update } = planned;
+    const lockable = { images, chart, update, uncontrolled: proof?.warnings ?? [], outcomes: replication.outcomes };
+    files.push(...((await leaveChartLock(run, lockable, command.out).catch(noted(run))) ?? []));
+  }
+  return { failures, totals: replication.totals, files, report: reportOf(planned, proof) };
+}
+
+async function planChart(run: ChartRun, command: ChartCommand): Promise<PlannedChart> {
+  const { session, settings, around } = run;
   const chart = await chartStage(run);
   const { wanted, keyed } = await nameAll(run, await listStage(run, chart !== undefined));
   const all = [...(chart === undefined ? [] : wantedOf(chart)), ...wanted];
@@ -70,47 +107,31 @@ async function runIn(run: ChartRun, command: ChartCommand): Promise<JobResult> {
   const plan: Plan = { version: planVersion, job: 'chart', images: [...images], charts: [] };
   announcePlan(session.reporter, plan);
   const files = [...(await writePlan(plan, updated, chart, settings, command))];
-  const prove = async (copied: boolean): Promise<ChartProof | undefined> => {
-    if (chart === undefined || updated === undefined) return undefined;
-    const planned = new Set(images.flatMap(({ targets }) => targets));
-    const { host, store } = around.target;
-    const request = {
-      chart,
-      updated,
-      registry: host,
-      planned,
-      store: copied ? store : undefined,
-      signal: session.signal,
-    };
-    const proof = await proveUpdatedValues(request, settings.uncontrolled);
-    for (const message of proof.warnings) notice('warning', message);
-    failures.push(...proof.failures.map((error) => failureOf(error.reference ?? 'chart', error)));
-    files.push(...(await writeFiles(resolve(command.out), { 'isolation.json': jsonText([proof.isolation]) })));
-    return proof;
-  };
-  const report = (proof: ChartProof | undefined): JobResult['report'] => ({
-    plan,
-    charts: proof === undefined ? [] : [proof.isolation],
-  });
-  const requests = images.map((image) => imageRequest(image, around.store, () => around.target.store));
-  if (command.plan === true) {
-    const proof = await prove(false);
-    for (const { source, targets } of images) notice('info', `${source} -> ${targets.join(', ')}`);
-    failures.push(...(await tellEstimate(session, requests)));
-    return { failures, totals: undefined, files, report: report(proof) };
-  }
-  const replication = await replicate(session, { images: requests, charts: [], verify: true });
-  failures.push(...replication.failures);
-  for (const message of replication.notices) notice('warning', message);
-  const proof = session.admission.aborted ? undefined : await prove(true).catch(noted(run));
-  if (failures.length === 0 && session.admission.aborted)
-    failures.push(failureOf('run', toReplicationError(session.admission.reason)));
-  if (failures.length === 0) {
-    const { outcomes } = replication;
-    const lockable = { images, chart, update, uncontrolled: proof?.warnings ?? [], outcomes };
-    files.push(...((await leaveChartLock(run, lockable, command.out).catch(noted(run))) ?? []));
-  }
-  return { failures, totals: replication.totals, files, report: report(proof) };
+  return { chart, plan, images, update, updated, files };
+}
+
+/**
+ * Renders the chart with the updated values and nothing else, and leaves isolation.json.
+ * @param store where the images have to be by now; `undefined` before they are copied
+ */
+async function prove(
+  { session, settings, around, failures, notice }: ChartRun,
+  { chart, images, updated, files }: PlannedChart,
+  command: ChartCommand,
+  store: ChartRun['around']['target']['store'] | undefined,
+): Promise<ChartProof | undefined> {
+  if (chart === undefined || updated === undefined) return undefined;
+  const planned = new Set(images.flatMap(({ targets }) => targets));
+  const request = { chart, updated, registry: around.target.host, planned, store, signal: session.signal };
+  const proof = await proveUpdatedValues(request, settings.uncontrolled);
+  for (const message of proof.warnings) notice('warning', message);
+  failures.push(...proof.failures.map((error) => failureOf(error.reference ?? 'chart', error)));
+  files.push(...(await writeFiles(resolve(command.out), { 'isolation.json': jsonText([proof.isolation]) })));
+  return proof;
+}
+
+function reportOf({ plan }: PlannedChart, proof: ChartProof | undefined): JobResult['report'] {
+  return { plan, charts: proof === undefined ? [] : [proof.isolation] };
 }
 
 /** What the copy did is told whatever becomes of the steps behind it. */

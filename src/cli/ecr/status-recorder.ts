@@ -2,6 +2,7 @@ import { type CopyRequest, placeName } from '../../copy/request.ts';
 import { ReplicationError, toReplicationError } from '../../model/errors.ts';
 import { type Failure, failureOf, type Outcome } from '../../model/result.ts';
 import type { ImageStatus, StatusStore } from '../../status/status.ts';
+import { batchedWrites } from './batched-writes.ts';
 import type { AbsentImage } from './work.ts';
 
 /** Keeps the status of each image up to date while a run goes on, in few writes. */
@@ -18,12 +19,6 @@ export interface StatusRecorder {
   abandon(): void;
 }
 
-/** Statuses that wait for a write, and milliseconds that they wait at most: a killed run loses no more. */
-const mostWaiting = 100;
-const longestWaitMs = 1_000;
-/** Milliseconds until a store that has just failed is asked again; what it did not take waits. */
-const afterTroubleMs = 10_000;
-
 /** @param targets all that it will be told of, where that is known: others are not read then */
 export async function statusRecorder(
   store: StatusStore,
@@ -32,51 +27,10 @@ export async function statusRecorder(
   targets?: readonly string[],
 ): Promise<StatusRecorder> {
   const known = new Map((await store.list({ targets }, signal)).map((status) => [status.target, status]));
-  const waiting = new Map<string, ImageStatus>();
-  let writing: Promise<void> | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let trouble: unknown;
-  let abandoned = false;
-
-  const write = async (): Promise<void> => {
-    const batch = [...waiting.values()];
-    waiting.clear();
-    try {
-      if (batch.length > 0) await store.record(batch, signal);
-      trouble = undefined;
-    } catch (error) {
-      trouble = error;
-      // What has a newer status meanwhile waits under that one, or has been written already.
-      for (const status of batch) if (known.get(status.target) === status) waiting.set(status.target, status);
-    }
-  };
-  const later = (): void => {
-    if (abandoned || waiting.size === 0) return;
-    timer ??= setTimeout(() => void flush(), trouble === undefined ? longestWaitMs : afterTroubleMs).unref();
-  };
-  /** One write at a time: a status must not be overtaken by the one before it. */
-  const flush = (): Promise<void> => {
-    clearTimeout(timer);
-    timer = undefined;
-    writing ??= write().finally(() => {
-      writing = undefined;
-      later();
-    });
-    return writing;
-  };
-  /** Everything that waits, once: also what came while a write was under way. */
-  const flushAll = async (): Promise<void> => {
-    await writing;
-    if (waiting.size > 0) await flush();
-    clearTimeout(timer);
-    timer = undefined;
-  };
+  const writes = batchedWrites(store, known, signal);
   const put = (status: ImageStatus): void => {
-    if (abandoned) return;
     known.set(status.target, status);
-    waiting.set(status.target, status);
-    if (waiting.size >= mostWaiting && trouble === undefined) void flush();
-    else later();
+    writes.add(status);
   };
 
   return {
@@ -87,8 +41,7 @@ export async function statusRecorder(
           const digest = known.get(target)?.digest ?? null;
           put({ target, source, digest, state: 'pending', tries: 0, started, finished: null, error: null });
         }
-      await flushAll();
-      later();
+      await writes.flush();
     },
     finished(outcome, tries) {
       const finished = now().toISOString();
@@ -110,14 +63,10 @@ export async function statusRecorder(
       for (const status of statuses) if (!saysTheSame(known.get(status.target), status)) put(status);
     },
     async end() {
-      await flushAll();
+      const trouble = await writes.end();
       return trouble === undefined ? [] : [failureOf(`status in ${store.name}`, lost(store, trouble))];
     },
-    abandon() {
-      abandoned = true;
-      clearTimeout(timer);
-      waiting.clear();
-    },
+    abandon: () => writes.abandon(),
   };
 }
 

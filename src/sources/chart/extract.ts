@@ -64,41 +64,11 @@ export interface Extraction {
  */
 export async function extractImages(request: ExtractRequest): Promise<Extraction> {
   const { ready, values, registry, prefix, renderer, signal } = request;
-  const { chart, archive } = ready;
   const render = helmRenders(renderer, renderRequest(request));
-  const first = await render(values, signal);
-  if (first.kind === 'refused')
-    throw new ReplicationError('refused', `helm cannot render chart ${chart.name} ${chart.version}: ${first.why}`, {
-      side: 'source',
-      reference: ready.from,
-      remedy: 'give the values that the chart asks for with --values FILE',
-    });
+  const first = await firstRender(request, render);
   const already = textsOf(first.references, (text) => text.startsWith(prefix));
-  const isolated = await isolateChart({
-    key: chart.name,
-    chart,
-    archive,
-    chartTarget: `${ready.from}/${chart.name}:${chart.version}`,
-    kubeVersion: request.kubeVersion,
-    apiVersions: request.apiVersions,
-    values,
-    declared: {},
-    declaredImages: new Map(already.map((text) => [text, text])),
-    profiles: [],
-    copyConditional: false,
-    prefix,
-    isAllowed: (reference) => reference.startsWith(`${registry}/`),
-    exists: request.exists,
-    renderer,
-    signal,
-  });
-  if (isolated.isolation.references.length === 0)
-    throw new ReplicationError('not-found', `chart ${chart.name} ${chart.version} renders no images`, {
-      side: 'source',
-      reference: ready.from,
-      remedy: 'switch on what you use of the chart with --values FILE',
-    });
-  const effective = chartValues(chart, values);
+  const isolated = await isolate(request, already);
+  const effective = chartValues(ready.chart, values);
   const names = await namesOf(isolated.images, request);
   const { isolation } = isolated;
   const retargeted = await retarget({
@@ -123,6 +93,51 @@ export async function extractImages(request: ExtractRequest): Promise<Extraction
     rendered: first.text,
     render,
   };
+}
+
+/** @throws ReplicationError `refused` with helm's own words */
+async function firstRender({ ready, values, signal }: ExtractRequest, render: RenderValues) {
+  const first = await render(values, signal);
+  if (first.kind !== 'refused') return first;
+  const { name, version } = ready.chart;
+  throw new ReplicationError('refused', `helm cannot render chart ${name} ${version}: ${first.why}`, {
+    side: 'source',
+    reference: ready.from,
+    remedy: 'give the values that the chart asks for with --values FILE',
+  });
+}
+
+/**
+ * Finds the images and the values that move them, as the EKS job does for a chart that declares none.
+ * @throws ReplicationError `not-found` when the chart has no images
+ */
+async function isolate(request: ExtractRequest, already: readonly string[]): ReturnType<typeof isolateChart> {
+  const { kubeVersion, apiVersions, values, prefix, registry, exists, renderer, signal } = request;
+  const { chart, archive, from } = request.ready;
+  const isolated = await isolateChart({
+    key: chart.name,
+    chart,
+    archive,
+    chartTarget: `${from}/${chart.name}:${chart.version}`,
+    kubeVersion,
+    apiVersions,
+    values,
+    declared: {},
+    declaredImages: new Map(already.map((text) => [text, text])),
+    profiles: [],
+    copyConditional: false,
+    prefix,
+    isAllowed: (reference) => reference.startsWith(`${registry}/`),
+    exists,
+    renderer,
+    signal,
+  });
+  if (isolated.isolation.references.length > 0) return isolated;
+  throw new ReplicationError('not-found', `chart ${chart.name} ${chart.version} renders no images`, {
+    side: 'source',
+    reference: from,
+    remedy: 'switch on what you use of the chart with --values FILE',
+  });
 }
 
 function renderRequest({ ready, kubeVersion, apiVersions }: ExtractRequest): Parameters<typeof helmRenders>[1] {
