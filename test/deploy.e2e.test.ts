@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import * as z from 'zod';
 import { parseMirrorFile } from '../src/sources/mirror/mirror-file.ts';
@@ -156,13 +156,13 @@ describeWith(['helm3', 'helm4', 'kubernetes-validate'], 'the Helm chart of the m
 describe("the container image's root file system", () => {
   let folder: string;
   let registry: RegistryServer;
-  beforeAll(async () => {
+  beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'image-replication-test-'));
     await chmod(folder, 0o755);
     registry = await startRegistryServer({ manners: 'plain' });
     await registry.putImage('istio/proxyv2', '1.7.0', buildImage({ name: 'proxyv2' }));
   });
-  afterAll(async () => {
+  afterEach(async () => {
     await registry.close();
     await rm(folder, { recursive: true, force: true });
   });

@@ -23,6 +23,7 @@ import {
 } from './kubernetes/chart.ts';
 import { controlJob, type Node, runContainer } from './kubernetes/pods.ts';
 import { type ProgramRun, runProgram } from './program.ts';
+import { story } from './story.ts';
 import { describeWith, root } from './tools.ts';
 
 const aws = {
@@ -252,11 +253,14 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
   let cluster: KubernetesServer;
   let objects: readonly Rendered[];
   let node: Node;
-  const running = new Map<string, { kill(signal: NodeJS.Signals): boolean }>();
-  const controllers: Promise<void>[] = [];
+  let running: Map<string, { kill(signal: NodeJS.Signals): boolean }>;
+  let controllers: Promise<void>[];
   const names = ['a', 'b', 'c', 'd', 'e'];
 
-  beforeAll(async () => {
+  const part = story(begin, end);
+  async function begin(): Promise<void> {
+    running = new Map();
+    controllers = [];
     folder = await mkdtemp(join(tmpdir(), 'image-replication-test-'));
     [source, target] = [
       await startRegistryServer({ manners: 'plain' }),
@@ -305,11 +309,12 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
       started: (container, index, child) => running.set(`${container} ${index ?? ''}`.trim(), child),
     };
     cluster.created = (job) => void controllers.push(controlJob(node, job));
-  });
-  afterAll(async () => {
+  }
+  async function end(): Promise<void> {
+    await Promise.allSettled(controllers);
     await Promise.all([source.close(), target.close(), cluster.close()]);
     await rm(folder, { recursive: true, force: true });
-  });
+  }
 
   /** What the CronJob's pod does: its containers one after the other. @returns those of the containers that were run */
   async function pod(name: string, suffix = 'x'): Promise<Record<string, ProgramRun>> {
@@ -336,7 +341,7 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
   const Failed = z.array(z.looseObject({ index: z.number(), images: z.number() }));
   const Result = z.looseObject({ attempts: z.number(), counts: z.record(z.string(), z.number()) });
 
-  it('copies what can be had, outlasts a killed worker, and names what failed', async () => {
+  part('copies what can be had, outlasts a killed worker, and names what failed', async () => {
     // The first worker dies in the middle of its uploads.
     target.fail({
       class: 'upload-put',
@@ -366,7 +371,7 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
     );
   });
 
-  it('puts the next run into its place, and outlasts the loss of the pod that waits', async () => {
+  part('puts the next run into its place, and outlasts the loss of the pod that waits', async () => {
     await source.putImage('team/a', '1', buildImage({ name: 'a' }));
     target.requests.reset();
     const control = cluster.created;
@@ -398,7 +403,7 @@ describeWith(['helm3'], 'a run over the pods that the chart renders', () => {
     expect(states.stdout).not.toMatch(/failed +\d* *team\/a/);
   });
 
-  it('starts nothing while an earlier run goes on, says so, and ends well', async () => {
+  part('starts nothing while an earlier run goes on, says so, and ends well', async () => {
     const [job] = cluster.jobs.values();
     if (job === undefined) throw new Error('there is no Job');
     job.status = { active: 1, succeeded: 2 };
