@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import * as z from 'zod';
+import { parseSize } from '../src/cli/size.ts';
 import { faultsOf, objectOf, objectsIn, type Rendered, render, workersJob } from './kubernetes/chart.ts';
 import { describeWith } from './tools.ts';
 
@@ -150,6 +151,33 @@ describeWith(['helm3', 'helm4', 'kubernetes-validate'], 'the Helm chart with val
         });
       }
     }
+  });
+
+  it.each<readonly [title: string, values: object, bytes: number | undefined]>([
+    ['of the chart’s own', {}, 8 * 2 ** 30],
+    ['of plain bytes', { temporarySize: '1000000' }, 1e6],
+    ['with a fraction', { temporarySize: '1.5Ti' }, 1.5 * 2 ** 40],
+    ['with an exponent', { temporarySize: '5e9' }, 5e9],
+    ['beyond all disks', { temporarySize: '16E' }, 1e15],
+    ['without a bound', { temporarySize: '' }, undefined],
+    ['that the limits of the container undercut', { resources: { limits: { 'ephemeral-storage': '2G' } } }, 2e9],
+    ['that the limits of the container do not', { resources: { limits: { 'ephemeral-storage': '9Gi' } } }, 8 * 2 ** 30],
+    ['left to the limits', { temporarySize: null, resources: { limits: { 'ephemeral-storage': 4e9 } } }, 4e9],
+  ])(
+    'has every pod keep its blobs within nine tenths of a disk %s, or it would be evicted',
+    async (_, values, bytes) => {
+      for (const mode of modes)
+        for (const { env, name } of (await rendered(ofMode(mode, values))).flatMap(podsIn).flatMap(containersOf)) {
+          const said = env.find((each) => each.name === 'IMAGE_REPLICATION_SPOOL_BYTES')?.value;
+          expect(said === undefined ? said : parseSize(said), `${mode} ${name}`).toBe(bytes && Math.floor(bytes * 0.9));
+        }
+    },
+  );
+
+  it('leaves the last word on that to whoever says a size', async () => {
+    const env = { IMAGE_REPLICATION_SPOOL_BYTES: '1GiB' };
+    for (const container of (await rendered(ofMode('deployment', { env }))).flatMap(podsIn).flatMap(containersOf))
+      expect(container.env).toContainEqual({ name: 'IMAGE_REPLICATION_SPOOL_BYTES', value: '1GiB' });
   });
 
   it('takes what looks like a number for the text that it is, and large numbers for whole ones', async () => {

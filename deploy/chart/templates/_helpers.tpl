@@ -69,8 +69,42 @@ imagePullPolicy: {{ .pullPolicy | quote }}
 {{- end }}
 {{- end -}}
 
+{{- /* Bytes of a quantity, 10^15 at most; nothing for what is none. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ */ -}}
+{{- define "mirror.bytes" -}}
+{{- $text := ternary (toJson .) (toString .) (kindIs "float64" .) -}}
+{{- $number := regexFind "^[0-9]+([.][0-9]+)?" $text -}}
+{{- $unit := trimPrefix $number $text -}}
+{{- $factors := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
+{{- $factor := get $factors $unit -}}
+{{- if regexMatch "^[eE][0-9]+$" $unit -}}
+{{- $factor = float64 (printf "1e%s" (substr 1 -1 $unit)) -}}
+{{- end -}}
+{{- if and $number $factor -}}
+{{- $bytes := mulf (float64 $number) (float64 $factor) -}}
+{{- if gt $bytes 1e15 }}{{ $bytes = 1e15 }}{{ end -}}
+{{- printf "%.0f" $bytes -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* What blobs may take of the disk: Kubernetes evicts a pod that takes more than the disk has, and does not refuse the write. */ -}}
+{{- define "mirror.spoolBytes" -}}
+{{- $least := "" -}}
+{{- $limits := default dict (default dict .Values.resources).limits -}}
+{{- range list .Values.temporarySize (index $limits "ephemeral-storage") -}}
+{{- $bytes := include "mirror.bytes" (default "" .) -}}
+{{- if $bytes -}}
+{{- if or (not $least) (lt (int64 $bytes) (int64 $least)) }}{{ $least = $bytes }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if $least }}{{ div (mul (int64 $least) 9) 10 }}{{ end -}}
+{{- end -}}
+
 {{- define "mirror.env" -}}
 {{- include "mirror.awsEnv" . }}
+{{- with include "mirror.spoolBytes" . }}
+- name: IMAGE_REPLICATION_SPOOL_BYTES
+  value: {{ . | quote }}
+{{- end }}
 {{- range $key, $value := .Values.env }}
 - name: {{ $key | upper | replace "-" "_" | quote }}
   {{- /* Numbers of a values file are floating: an account would be 1.23456789012e+11. */}}
