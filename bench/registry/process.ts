@@ -75,7 +75,8 @@ async function tryStart(options: RegistryOptions, port: number): Promise<Registr
 async function answers(child: ChildProcess, host: string, signal: AbortSignal): Promise<boolean> {
   const api = registryApi(host, signal);
   try {
-    for (let tries = 0; tries < 200 && child.pid !== undefined && child.exitCode === null; tries += 1) {
+    // One that cannot start ends; a minute is for one that is not given the machine.
+    for (let tries = 0; tries < 2400 && child.pid !== undefined && child.exitCode === null; tries += 1) {
       if (await api.answers()) return true;
       await sleep(25, undefined, { signal });
     }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect } from 'vitest';
+import { story } from '../story.ts';
 import { describeWith, root } from '../tools.ts';
 import { type Account, startAccount } from './account.ts';
 import { openSeedFarmer, type SeedFarmer } from './harness.ts';
@@ -38,7 +39,8 @@ describeWith(['seedfarmer', 'moto_server'], 'Seed-Farmer harness', () => {
   let account: Account;
   let seedfarmer: SeedFarmer;
 
-  beforeAll(async () => {
+  const part = story(begin, end);
+  async function begin(): Promise<void> {
     account = await startAccount(spec.region);
     seedfarmer = openSeedFarmer({
       account,
@@ -48,19 +50,19 @@ describeWith(['seedfarmer', 'moto_server'], 'Seed-Farmer harness', () => {
         'README.md': '# stub\n',
       }),
     });
-  });
-  afterAll(async () => {
+  }
+  async function end(): Promise<void> {
     seedfarmer.close();
     await account.stop();
-  });
+  }
 
-  it('stores no metadata when the first build fails', async () => {
+  part('stores no metadata when the first build fails', async () => {
     const run = await seedfarmer.apply({ ...spec, parameters: { ...spec.parameters, Outcome: 'false' } });
     expect(run).toMatchObject({ status: 1, built: true });
     expect(await seedfarmer.metadata(spec)).toBeUndefined();
   });
 
-  it('runs the build with data files and parameters, and stores its metadata', async () => {
+  part('runs the build with data files and parameters, and stores its metadata', async () => {
     const run = await seedfarmer.apply(spec);
     expect(run.log).toContain('Phase complete: POST_BUILD State: SUCCEEDED');
     expect(run.status).toBe(0);
@@ -71,14 +73,14 @@ describeWith(['seedfarmer', 'moto_server'], 'Seed-Farmer harness', () => {
     });
   });
 
-  it('builds nothing when nothing changed, and keeps the metadata of before when a later build fails', async () => {
+  part('builds nothing when nothing changed, and keeps the metadata of before when a later build fails', async () => {
     expect(await seedfarmer.apply(spec)).toMatchObject({ status: 0, built: false });
     const failing = { ...spec, parameters: { ...spec.parameters, 'eks-version': '1.34', Outcome: 'false' } };
     expect(await seedfarmer.apply(failing)).toMatchObject({ status: 1, built: true });
     expect(await seedfarmer.metadata(spec)).toMatchObject({ Version: '1.33' });
   });
 
-  it('gives destroy the metadata and removes it', async () => {
+  part('gives destroy the metadata and removes it', async () => {
     const run = await seedfarmer.destroy(spec);
     expect(run.log).toMatch(/destroyed with \{.*"Version": ?"1\.33"/);
     expect(run.status).toBe(0);
