@@ -1,6 +1,6 @@
 import type { ReplicationError } from '../model/errors.ts';
 import { failureOf, type Failure, type Outcome } from '../model/result.ts';
-import { graphBlobs, type Prepared, type PreparedReferrer } from './prepare.ts';
+import { graphBlobs, type Prepared, type PreparedReferrer } from './prepared.ts';
 import { type CopyRequest, placeName } from './request.ts';
 import { asError, type Run } from './run.ts';
 import type { Ready } from './start-order.ts';

@@ -4,7 +4,7 @@ import type { CopyResult, Outcome } from '../model/result.ts';
 import { BlobMover } from './blob-mover.ts';
 import { announceBlobs, copyArtifact, failed, missingBytes, type Work } from './copy-artifact.ts';
 import { createManifestWriter } from './manifest-writer.ts';
-import { createPreparer } from './prepare.ts';
+import { Preparer } from './prepare.ts';
 import { type CopyOptions, type CopyRequest, placeName } from './request.ts';
 import { asError, type Run } from './run.ts';
 import { createSlots } from './slots.ts';
@@ -64,7 +64,7 @@ export async function copyArtifacts(requests: readonly CopyRequest[], options: C
 
 async function copyAll(requests: readonly CopyRequest[], run: Run): Promise<readonly Outcome[]> {
   const { options } = run;
-  const preparer = createPreparer(requests, options);
+  const preparer = new Preparer(requests, options);
   const lookup = pLimit(options.lookups ?? 48);
   const finish = (outcome: Outcome): Outcome => {
     options.counters.artifactsDone += 1;

@@ -1,7 +1,7 @@
 import { isReplicationError, toReplicationError } from '../model/errors.ts';
 import type { BlobNeed } from './blob-state.ts';
 import type { ManifestNode } from './graph.ts';
-import { graphBlobs, type PreparedGraph } from './prepare.ts';
+import { graphBlobs, type PreparedGraph } from './prepared.ts';
 import { placeName } from './request.ts';
 import type { Run } from './run.ts';
 import type { PreparedBlob, PreparedTarget } from './target-state.ts';
