@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { type ProgramRun, runProgram } from '../../test/program.ts';
 import { createAuthority } from '../testing/certificates.ts';
+import { Planning } from '../fleet/shard.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { type KubernetesServer, startKubernetesServer, type StoredJob } from '../testing/kubernetes-server.ts';
 import { type RegistryServer, startRegistryServer } from '../testing/registry-server.ts';
@@ -137,8 +138,9 @@ describe('a run by a Job of Kubernetes', () => {
   });
 
   it('starts nothing for a plan without shards', async () => {
-    await writeFile(file('list.txt'), '# none\n');
     await writeFile(join(location, 'shards.json'), '[]');
+    const planning = Planning.parse(await json('planning.json'));
+    await writeFile(join(location, 'planning.json'), JSON.stringify({ ...planning, shards: 0, images: 0 }));
     const { status, stdout } = await submit();
     expect(status, stdout).toBe(0);
     expect(stdout).toContain('there is nothing to start');

@@ -94,6 +94,31 @@ describe('a run in shards', () => {
     expect(moved.status, moved.stdout).toBe(0);
   });
 
+  it('tells of images that are in no shard any more', async () => {
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    const shard = Shard.parse(await json('shards/0000.json'));
+    await writeFile(join(location, 'shards/0000.json'), JSON.stringify({ ...shard, images: shard.images.slice(1) }));
+    for (const index of ['0', '1'])
+      expect((await run('worker', '--shards', location, '--index', index)).status).toBe(0);
+    const summed = await run('summary', '--shards', location);
+    expect(summed.status).toBe(1);
+    expect(summed.stdout).toContain('its worker was given 2 images, and 3 were planned: the shard was changed since');
+    expect(await json('summary.json')).toMatchObject({ copied: names.length - 1, failed: 1, failedShards: [0] });
+    expect(ShardList.parse(await json('failed.json')).map(({ index }) => index)).toEqual([0]);
+  });
+
+  it('takes no list of shards that is of another plan, as when planning anew was ended in the middle', async () => {
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    const before = await readFile(join(location, 'shards.json'), 'utf8');
+    expect((await plan('--shard-count', '3')).status).toBe(0);
+    await writeFile(join(location, 'shards.json'), before);
+    for (const command of ['summary', 'runs']) {
+      const refused = await run(command, '--shards', location);
+      expect(refused.status).toBe(1);
+      expect(refused.stdout).toContain('lists 2 shards with 6 images, and 3 shards with 6 were planned');
+    }
+  });
+
   it('says what to type next, after the plan and where shards have failed', async () => {
     const planned = await plan('--shard-count', '3');
     expect(planned.stdout).toContain(

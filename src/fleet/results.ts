@@ -142,12 +142,15 @@ export function summaryOf(planning: Planning, items: readonly ShardItem[], left:
   const { results } = left;
   const known = items.flatMap(({ index }) => results.get(index) ?? []);
   const missing = items.filter(({ index }) => !results.has(index));
-  const failed = items.filter(({ index }) => {
-    const result = results.get(index);
-    return result === undefined || result.failures.length > 0 || result.counts.failed > 0;
+  const unlike = items.flatMap((item) => unlikePlanned(item, results.get(item.index)) ?? []);
+  const failed = items.filter((item) => {
+    const result = results.get(item.index);
+    if (result === undefined || unlikePlanned(item, result) !== undefined) return true;
+    return result.failures.length > 0 || result.counts.failed > 0;
   });
   const sum = (of: (counts: Counts) => number): number => known.reduce((total, { counts }) => total + of(counts), 0);
-  const lost = missing.reduce((total, { images }) => total + images, 0);
+  const lost =
+    missing.reduce((total, { images }) => total + images, 0) + unlike.reduce((total, { images }) => total + images, 0);
   return {
     run: planning.run,
     job: planning.job,
@@ -167,6 +170,7 @@ export function summaryOf(planning: Planning, items: readonly ShardItem[], left:
       ...planning.failures,
       ...known.flatMap(({ failures }) => failures),
       ...missing.map((item) => withoutResult(item, left)),
+      ...unlike.map(({ failure }) => failure),
     ],
     notices: [...new Set(known.flatMap(({ notices }) => notices))],
     failed,
@@ -189,4 +193,30 @@ function withoutResult({ shard, index, images }: ShardItem, { broken, remedy }: 
     cause: `${what}${why === undefined ? ':' : ';'} nothing is known of its ${counted(images, 'image')}`,
     remedy: remedy(index),
   };
+}
+
+/**
+ * A worker believes its shard. That is not the one that was planned where somebody has changed it, or where planning into the
+ * folder anew broke off: images that belong to no shard any more would be missing without a word.
+ * @returns how many images nobody has looked at, and the failure
+ */
+function unlikePlanned(
+  { shard, images }: ShardItem,
+  result: ShardResult | undefined,
+): { readonly images: number; readonly failure: Failure } | undefined {
+  if (result === undefined) return undefined;
+  const { copied, unchanged, failed } = result.counts;
+  const had = copied + unchanged + failed;
+  if (had === images) return undefined;
+  const failure: Failure = {
+    artifact: shard,
+    side: 'module',
+    reference: shard,
+    digest: undefined,
+    host: undefined,
+    code: 'corrupt',
+    cause: `its worker was given ${counted(had, 'image')}, and ${images} were planned: the shard was changed since`,
+    remedy: 'plan the run anew, into a folder of its own',
+  };
+  return { images: Math.max(0, images - had), failure };
 }

@@ -2,8 +2,13 @@ import * as z from 'zod';
 import { readData, type RunFolder } from '../../fleet/run-folder.ts';
 import { Planning, ShardList } from '../../fleet/shard.ts';
 import { isReplicationError, ReplicationError } from '../../model/errors.ts';
+import { counted } from '../../report/format.ts';
 
-/** What was planned in a folder. @throws ReplicationError `configuration` when nothing was */
+/**
+ * What was planned in a folder.
+ * @throws ReplicationError `configuration` when nothing was; `corrupt` when the list of shards is of another plan, as after planning
+ *   into the folder anew that broke off: what is in no shard of the list would be missing without a word
+ */
 export async function readPlanned(
   folder: RunFolder,
   signal: AbortSignal,
@@ -12,7 +17,16 @@ export async function readPlanned(
     readData(folder, 'planning.json', Planning, signal),
     readData(folder, 'shards.json', ShardList, signal),
   ]);
-  if (planning !== undefined && items !== undefined) return { planning, items };
+  if (planning !== undefined && items !== undefined) {
+    const images = items.reduce((sum, item) => sum + item.images, 0);
+    if (items.length === planning.shards && images === planning.images) return { planning, items };
+    const [list, planned] = [items.length, planning.shards].map((count) => counted(count, 'shard'));
+    throw new ReplicationError(
+      'corrupt',
+      `${folder.address('shards.json')} lists ${list} with ${images} images, and ${planned} with ${planning.images} were planned`,
+      { reference: folder.location, remedy: 'plan the run anew, into a folder of its own' },
+    );
+  }
   throw new ReplicationError('configuration', `there is no planned run in ${folder.location}`, {
     reference: folder.location,
     remedy: 'correct the location; a job writes one with --shards',
