@@ -40,8 +40,13 @@ export interface Containers {
   /** What containers get in place of AWS's answers from now on; the test's own clients are not concerned. */
   trouble(own: Own): void;
   readonly reports: readonly Report[];
-  /** Plans a run of all images into repositories of this prefix; the run has the same name. */
-  plan(name: string, ...more: readonly string[]): Promise<void>;
+  /** Ends all trouble, at AWS and at the registries, and forgets their requests: each try of a test begins with this. */
+  calm(): void;
+  /**
+   * Plans a run of all images into repositories of a prefix that was not used before.
+   * @returns the prefix, which is the run's name as well
+   */
+  plan(name: string, ...more: readonly string[]): Promise<string>;
   worker(name: string, options?: WorkerOptions): SpawnedProgram;
   result(name: string): Promise<ShardResult | undefined>;
   statuses(name: string): Promise<readonly ImageStatus[]>;
@@ -75,6 +80,7 @@ export async function startContainers(): Promise<Containers> {
     const layers = () => (name === 'one' || name === 'two' ? [large, own] : [own]);
     await source.putImage(name, '1', buildImage({ name, index: false, platforms: ['linux/amd64'], layers }));
   }
+  let runs = 0;
   const digestOf = (server: typeof source, name: string) => server.manifest(name, '1')?.descriptor.digest;
   const start = (kind: string, args: readonly string[], { env, ...options }: WorkerOptions): SpawnedProgram =>
     startProgram(
@@ -101,13 +107,19 @@ export async function startContainers(): Promise<Containers> {
     fleet,
     reports,
     trouble: (own) => (trouble = own),
-    async plan(name, ...more) {
+    calm() {
+      trouble = () => undefined;
+      for (const server of [source, destination]) server.reset();
+    },
+    async plan(prefix, ...more) {
+      const name = `${prefix}-${(runs += 1)}`;
       const args = ['ecr', '--src-region', region, '--dest-region', 'cn-northwest-1'];
       args.push('--dest-account', destinationAccount, '--dest-prefix', name);
       args.push('--shards', `s3://${bucket}/runs/${name}`, '--shard-count', '1', '--workers', '4');
       args.push('--status-store', `dynamodb:${statusTable}`, '--budget', `dynamodb:${coordinationTable}`, ...more);
       const planned = await runProgram([...args, '--out', join(folder, 'out')], fleet.environment('plan'));
       expect(planned.status, planned.stdout + planned.stderr).toBe(0);
+      return name;
     },
     worker(name, { token, args = [], ...options } = {}) {
       const task = token === undefined ? {} : { TASK_TOKEN: token, TASK_HEARTBEAT_SECONDS: '0.2' };

@@ -9,7 +9,7 @@ import type { OwnAnswer } from './front.ts';
 import type { AwsRequest } from './needs.ts';
 
 /** How long keys are good, and how much longer a request may be on its way, in milliseconds. */
-const [lifeMs, graceMs] = [2_000, 2_000];
+const [lifeMs, graceMs] = [1_000, 8_000];
 
 /** What hands out a task's credentials: https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html */
 interface KeyServer {
@@ -61,12 +61,12 @@ describeWith(['moto_server'], 'a worker whose credentials are handed out to its 
     containers = await startContainers();
   });
   beforeEach(async () => {
+    containers.calm();
     keys = await startKeyServer();
     containers.trouble((request) => {
       const { accessKeyId: key } = request;
       return key.startsWith('ROTATING') && !keys.holds(key, Date.now()) ? expired(request) : undefined;
     });
-    containers.fleet.source.reset();
   });
   afterEach(() => keys.close());
   afterAll(() => containers.close());
@@ -78,7 +78,7 @@ describeWith(['moto_server'], 'a worker whose credentials are handed out to its 
   });
   it('goes on with fresh ones when those before have expired', async () => {
     const { source } = containers.fleet;
-    await containers.plan('rotating');
+    const name = await containers.plan('rotating');
     source.reset();
     // While the first blob is under way everything ends that was handed out before: keys, and the registry's token.
     const end = async (): Promise<void> => {
@@ -86,10 +86,10 @@ describeWith(['moto_server'], 'a worker whose credentials are handed out to its 
       source.expireTokens();
     };
     source.fail({ class: 'blob-get', fault: { kind: 'call', run: end } });
-    const run = await containers.worker('rotating', { token: 'token-rotating', env: env() }).ended;
+    const run = await containers.worker(name, { token: `token-${name}`, env: env() }).ended;
     expect(run.status, said(run)).toBe(0);
-    expect(lastWord(containers.reports, 'token-rotating')?.operation).toBe('SendTaskSuccess');
-    await containers.expectDone('rotating');
+    expect(lastWord(containers.reports, `token-${name}`)?.operation).toBe('SendTaskSuccess');
+    await containers.expectDone(name);
     const asked = source.requests.of(({ class: kind }) => kind === 'api');
     const callers = asked.map(({ headers, at }) => ({ key: callerOf(headers.authorization)?.accessKeyId ?? '', at }));
     expect(callers.filter(({ key, at }) => !keys.holds(key, at))).toEqual([]);
@@ -97,7 +97,8 @@ describeWith(['moto_server'], 'a worker whose credentials are handed out to its 
   });
 
   it('ends and says so when there are none but expired ones; its successor copies the rest', async () => {
-    await containers.plan('expired');
+    const name = await containers.plan('expired');
+    const [one, two] = [`token-${name}-1`, `token-${name}-2`];
     const { source } = containers.fleet;
     const end = (): void => {
       keys.revoke();
@@ -106,42 +107,43 @@ describeWith(['moto_server'], 'a worker whose credentials are handed out to its 
       source.fail({ action: 'GetAuthorizationToken', times: 'always', fault: { kind: 'status', status: 400, body } });
     };
     source.fail({ class: 'blob-get', fault: { kind: 'call', run: end } });
-    const first = await containers.worker('expired', { token: 'token-expired-1', env: env() }).ended;
+    const first = await containers.worker(name, { token: one, env: env() }).ended;
     expect(first.status, said(first)).toBe(1);
     expect(said(first)).toContain('the AWS credentials have expired');
     expect(said(first)).not.toContain('container-session-token');
     // Step Functions cannot be told: it waits for the heartbeats that do not come.
-    expect(lastWord(containers.reports, 'token-expired-1')).toBeUndefined();
+    expect(lastWord(containers.reports, one)).toBeUndefined();
     expect(first.stderr).toContain('Step Functions was not told how the task ended');
-    expect(await containers.lies('expired')).toEqual([]);
+    expect(await containers.lies(name)).toEqual([]);
 
     source.faults.clear();
-    const second = await containers.worker('expired', { token: 'token-expired-2' }).ended;
+    const second = await containers.worker(name, { token: two }).ended;
     expect(second.status, said(second)).toBe(0);
-    expect(lastWord(containers.reports, 'token-expired-2')?.operation).toBe('SendTaskSuccess');
-    await containers.expectDone('expired');
-    expect(containers.movedTwice('expired')).toEqual([]);
+    expect(lastWord(containers.reports, two)?.operation).toBe('SendTaskSuccess');
+    await containers.expectDone(name);
+    expect(containers.movedTwice(name)).toEqual([]);
   });
 
   it('is told which one refuses: the status is written by its successor when only DynamoDB does', async () => {
-    await containers.plan('refused');
+    const name = await containers.plan('refused');
+    const [one, two] = [`token-${name}-1`, `token-${name}-2`];
     containers.trouble(({ service }) =>
       service === 'dynamodb' && containers.fleet.source.requests.count('blob-get') > 0
         ? { status: 400, body: { __type: 'UnrecognizedClientException', message: 'The security token is invalid' } }
         : undefined,
     );
-    const first = await containers.worker('refused', { token: 'token-refused-1' }).ended;
+    const first = await containers.worker(name, { token: one }).ended;
     expect(first.status, said(first)).toBe(1);
-    expect(lastWord(containers.reports, 'token-refused-1'), said(first)).toMatchObject({
+    expect(lastWord(containers.reports, one), said(first)).toMatchObject({
       operation: 'SendTaskFailure',
       error: 'Failed',
       cause: expect.stringContaining('the AWS credentials are not valid') as string,
     });
-    expect(await containers.lies('refused')).toEqual([]);
+    expect(await containers.lies(name)).toEqual([]);
     containers.trouble(() => undefined);
-    const second = await containers.worker('refused', { token: 'token-refused-2' }).ended;
+    const second = await containers.worker(name, { token: two }).ended;
     expect(second.status, said(second)).toBe(0);
-    await containers.expectDone('refused');
-    expect(containers.movedTwice('refused')).toEqual([]);
+    await containers.expectDone(name);
+    expect(containers.movedTwice(name)).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { smallDisk } from '../program.ts';
 import { describeWith } from '../tools.ts';
 import { completedUploads } from '../world/requests.ts';
@@ -20,69 +20,67 @@ describeWith(['moto_server'], 'a worker whose disk', () => {
   });
   afterAll(() => containers.close());
 
-  const folder = async (name: string): Promise<string> => {
-    const path = join(containers.fleet.folder, name);
-    await mkdir(path);
-    return path;
-  };
+  beforeEach(() => containers.calm());
+
+  const folder = (name: string): Promise<string> => mkdtemp(join(containers.fleet.folder, `${name}-`));
 
   it('is full copies all images with more reads, and its successor, where there is one, moves nothing', async () => {
     const { source, destination } = containers.fleet;
     const disk = await folder('full');
-    await containers.plan('full');
+    const name = await containers.plan('full');
     source.requests.reset();
     const wrapper = smallDisk(disk, 'size=64k', filled) ?? noGrowth;
     const more = { wrapper, env: { TMPDIR: disk }, args: ['--out', disk] };
-    const first = await containers.worker('full', { token: 'token-full-1', ...more }).ended;
+    const first = await containers.worker(name, { token: `token-${name}-1`, ...more }).ended;
     expect(first.status, said(first)).toBe(1);
     expect(first.stdout).toMatch(/cannot keep a blob on disk: (?:ENOSPC|EFBIG)/);
     expect(first.stdout).toContain(`cannot write ${disk}/run.json`);
     // The shard's own result is in the run folder, and nobody reads a container's record: nothing is to be repeated.
-    expect(lastWord(containers.reports, 'token-full-1')?.operation).toBe('SendTaskSuccess');
-    await containers.expectDone('full');
-    expect((await containers.result('full'))?.counts).toEqual({ copied: images.length, unchanged: 0, failed: 0 });
+    expect(lastWord(containers.reports, `token-${name}-1`)?.operation).toBe('SendTaskSuccess');
+    await containers.expectDone(name);
+    expect((await containers.result(name))?.counts).toEqual({ copied: images.length, unchanged: 0, failed: 0 });
     const written = completedUploads(destination);
-    const second = await containers.worker('full', { token: 'token-full-2' }).ended;
+    const second = await containers.worker(name, { token: `token-${name}-2` }).ended;
     expect(second.status, said(second)).toBe(0);
-    expect(lastWord(containers.reports, 'token-full-2')?.operation).toBe('SendTaskSuccess');
+    expect(lastWord(containers.reports, `token-${name}-2`)?.operation).toBe('SendTaskSuccess');
     expect(completedUploads(destination)).toEqual(written);
-    expect(containers.movedTwice('full')).toEqual([]);
-    await containers.expectDone('full');
+    expect(containers.movedTwice(name)).toEqual([]);
+    await containers.expectDone(name);
   });
 
   it('has no room to begin says where, and leaves the shard to its successor', async ({ skip }) => {
     const disk = await folder('nothing');
     const wrapper = smallDisk(disk, 'nr_inodes=1');
     if (wrapper === undefined) return skip('mounting a small disk is not possible here');
-    await containers.plan('nothing');
-    const run = await containers.worker('nothing', { token: 'token-nothing', wrapper, env: { TMPDIR: disk } }).ended;
+    const name = await containers.plan('nothing');
+    const run = await containers.worker(name, { token: `token-${name}`, wrapper, env: { TMPDIR: disk } }).ended;
     expect(run.status, said(run)).toBe(1);
-    expect(lastWord(containers.reports, 'token-nothing'), said(run)).toMatchObject({
+    expect(lastWord(containers.reports, `token-${name}`), said(run)).toMatchObject({
       operation: 'SendTaskFailure',
       error: 'Failed',
       cause: expect.stringContaining(`cannot make a folder for temporary files in ${disk}: ENOSPC`) as string,
     });
-    expect(await containers.statuses('nothing')).toEqual([]);
-    expect(await containers.result('nothing')).toBeUndefined();
+    expect(await containers.statuses(name)).toEqual([]);
+    expect(await containers.result(name)).toBeUndefined();
   });
 
   it('is the run folder’s, and full, ends before it has copied anything; with room it copies all', async ({ skip }) => {
     const [planned, disk] = [await folder('planned'), await folder('volume')];
-    await containers.plan('volume', '--shards', planned);
+    const name = await containers.plan('volume', '--shards', planned);
     const wrapper = smallDisk(disk, 'size=256k', `cp -R '${planned}/.' "$0" && { ${filled}; }`);
     if (wrapper === undefined) return skip('mounting a small disk is not possible here');
     const shardIn = (place: string): readonly string[] => ['--shard', join(place, 'shards/0000.json')];
-    const full = { token: 'token-volume-1', wrapper, args: shardIn(disk) };
-    const first = await containers.worker('volume', full).ended;
+    const full = { token: `token-${name}-1`, wrapper, args: shardIn(disk) };
+    const first = await containers.worker(name, full).ended;
     expect(first.status, said(first)).toBe(1);
-    expect(lastWord(containers.reports, 'token-volume-1'), said(first)).toMatchObject({
+    expect(lastWord(containers.reports, `token-${name}-1`), said(first)).toMatchObject({
       operation: 'SendTaskFailure',
       error: 'Failed',
       cause: expect.stringContaining(`cannot write ${disk}/progress/0000.json: the disk is full`) as string,
     });
-    expect(await containers.statuses('volume')).toEqual([]);
-    const second = await containers.worker('volume', { token: 'token-volume-2', args: shardIn(planned) }).ended;
+    expect(await containers.statuses(name)).toEqual([]);
+    const second = await containers.worker(name, { token: `token-${name}-2`, args: shardIn(planned) }).ended;
     expect(second.status, said(second)).toBe(0);
-    await containers.expectDone('volume');
+    await containers.expectDone(name);
   });
 });

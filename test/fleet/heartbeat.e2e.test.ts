@@ -11,10 +11,7 @@ describeWith(['moto_server'], 'a worker whose heartbeats are lost', () => {
   beforeAll(async () => {
     containers = await startContainers();
   });
-  beforeEach(() => {
-    containers.trouble(() => undefined);
-    containers.fleet.source.faults.clear();
-  });
+  beforeEach(() => containers.calm());
   afterAll(() => containers.close());
 
   /** What the task hears from Step Functions instead of anything else. */
@@ -28,9 +25,9 @@ describeWith(['moto_server'], 'a worker whose heartbeats are lost', () => {
   const left = async (name: string) => [await containers.result(name), await containers.statuses(name)];
 
   /** A worker that waits for a blob until it is let go, and by then has a successor, who has copied everything. */
-  async function overtaken(name: string, answer: (operation: string) => OwnAnswer) {
+  async function overtaken(prefix: string, answer: (operation: string) => OwnAnswer) {
     const { source } = containers.fleet;
-    await containers.plan(name);
+    const name = await containers.plan(prefix);
     let letGo = (): void => undefined;
     const gate = new Promise<void>((resolve) => (letGo = resolve));
     source.fail({ class: 'storage-get', fault: { kind: 'call', run: () => gate } });
@@ -41,37 +38,37 @@ describeWith(['moto_server'], 'a worker whose heartbeats are lost', () => {
     expect(successor.status, said(successor)).toBe(0);
     expect(lastWord(containers.reports, `token-${name}-2`)?.operation).toBe('SendTaskSuccess');
     await containers.expectDone(name);
-    return { old: old.ended, letGo };
+    return { name, old: old.ended, letGo };
   }
 
   it('ends when it is told so, and leaves everything as its successor has it', async () => {
     let told = 0;
-    const { old, letGo } = await overtaken('told', () => {
+    const { name, old, letGo } = await overtaken('told', () => {
       told += 1;
       return refused('TaskTimedOut');
     });
     await until(() => told > 0);
-    const before = await left('told');
+    const before = await left(name);
     letGo();
     const run = await old;
     expect(run.status, said(run)).toBe(1);
     expect(run.stdout).toContain('another attempt has taken its place');
-    expect(lastWord(containers.reports, 'token-told-1')).toBeUndefined();
-    expect(await left('told')).toEqual(before);
-    await containers.expectDone('told');
+    expect(lastWord(containers.reports, `token-${name}-1`)).toBeUndefined();
+    expect(await left(name)).toEqual(before);
+    await containers.expectDone(name);
   });
 
   it('and who is told at its end only leaves the result as its successor has it, and says nothing that is not so', async () => {
     let reachable = false;
-    const { old, letGo } = await overtaken('late', () => (reachable ? refused('TaskDoesNotExist') : 'hang up'));
-    const before = await containers.result('late');
+    const { name, old, letGo } = await overtaken('late', () => (reachable ? refused('TaskDoesNotExist') : 'hang up'));
+    const before = await containers.result(name);
     expect(before).toMatchObject({ attempts: 2, failures: [] });
     reachable = true;
     letGo();
     const run = await old;
     expect(run.status, said(run)).toBe(1);
-    expect(await containers.result('late')).toEqual(before);
-    await containers.expectDone('late');
+    expect(await containers.result(name)).toEqual(before);
+    await containers.expectDone(name);
     const { copied = 0, unchanged = 0 } = before?.counts ?? {};
     expect(copied + unchanged).toBe(images.length);
   });

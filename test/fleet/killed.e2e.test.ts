@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { describeWith } from '../tools.ts';
 import { type Containers, lastWord, said, startContainers } from './containers.ts';
 
@@ -28,6 +28,7 @@ describeWith(['moto_server'], 'a worker that is killed twice', () => {
   beforeAll(async () => {
     containers = await startContainers();
   });
+  beforeEach(() => containers.calm());
   afterAll(() => containers.close());
 
   /** Kills with a request in the middle of its way. */
@@ -49,10 +50,10 @@ describeWith(['moto_server'], 'a worker that is killed twice', () => {
     expect(await containers.lies(name)).toEqual([]);
   }
 
-  it.each(moments.map((each, index) => ({ name: `run-${index}`, each })))(
-    'in $name at request $each.0.request to $each.0.at and $each.1.request to $each.1.at completes, and moves no blob twice',
-    async ({ name, each }) => {
-      await containers.plan(name);
+  it.each(moments.map((each, index) => ({ prefix: `run-${index}`, each })))(
+    'in $prefix at request $each.0.request to $each.0.at and $each.1.request to $each.1.at completes, and moves no blob twice',
+    async ({ prefix, each }) => {
+      const name = await containers.plan(prefix);
       for (const moment of each) await killed(name, moment);
       const last = await containers.worker(name, { token: `token-${name}-last` }).ended;
       expect(last.status, said(last)).toBe(0);
