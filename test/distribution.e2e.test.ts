@@ -4,11 +4,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import { locate, parseReference } from '../src/model/reference.ts';
 import { type RegistryServer, startRegistryServer } from '../src/testing/registry-server.ts';
 import { sampleImages } from '../src/testing/samples.ts';
 import { spawnProgram } from './program.ts';
+import { story } from './story.ts';
 import { describeWith, requireTool } from './tools.ts';
 import { said } from './world/run.ts';
 
@@ -30,7 +31,8 @@ describeWith(['registry'], 'a real distribution registry', () => {
   let out = 0;
   const images = sampleImages();
 
-  beforeAll(async () => {
+  const part = story(begin, end);
+  async function begin(): Promise<void> {
     folder = await mkdtemp(join(tmpdir(), 'distribution-'));
     await writeFile(join(folder, 'config.yml'), configuration(folder));
     const environment = { PATH: process.env['PATH'], OTEL_TRACES_EXPORTER: 'none' };
@@ -41,15 +43,14 @@ describeWith(['registry'], 'a real distribution registry', () => {
     host = await listeningOn(registry);
     ours = await startRegistryServer({ manners: 'plain' });
     for (const { repository, tag, image } of images) await ours.putImage(repository, tag, image);
-  });
-  afterAll(async () => {
+  }
+  async function end(): Promise<void> {
     const ended = once(registry, 'close');
     registry.kill();
     await ended;
     await ours.close();
     await rm(folder, { recursive: true, force: true });
-  });
-  beforeEach(() => ours.reset());
+  }
 
   const copy = async (from: string, to: string) => {
     const list = join(folder, 'list.txt');
@@ -69,7 +70,7 @@ describeWith(['registry'], 'a real distribution registry', () => {
     return images.find((image) => image.repository === repository && image.tag === reference)?.image.digest;
   };
 
-  it('takes every kind of image, and has the same digests then', async () => {
+  part('takes every kind of image, and has the same digests then', async () => {
     const run = await copy(ours.host, `${host}/copy`);
     expect(run.outcomes).toHaveLength(images.length);
     for (const { repository, tag, image } of images) {
@@ -80,14 +81,15 @@ describeWith(['registry'], 'a real distribution registry', () => {
     }
   });
 
-  it('is asked, and given nothing, the second time', async () => {
+  part('is asked, and given nothing, the second time', async () => {
+    ours.reset();
     const run = await copy(ours.host, `${host}/copy`);
     expect(run.outcomes.map(({ kind }) => kind)).toEqual(images.map(() => 'unchanged'));
     expect(run.totals).toMatchObject({ blobsWritten: 0, manifestsWritten: 0 });
     expect(ours.requests.count('blob-get')).toBe(0);
   });
 
-  it('gives everything back, signatures and referrers too', async () => {
+  part('gives everything back, signatures and referrers too', async () => {
     const back = await startRegistryServer({ manners: 'plain' });
     try {
       const run = await copy(`${host}/copy`, `${back.host}/again`);

@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { htmlReport } from '../src/report/html/html-report.ts';
 import { reportData } from '../src/report/report-data-build.ts';
 import { hostileRun } from '../src/report/test-support/hostile-run.ts';
 import { largeRun } from '../src/report/test-support/large-run.ts';
+import { onceUnlessRetried } from './story.ts';
 import { describeWith, requireTool } from './tools.ts';
 
 /** A page, and everything that the browser said or asked for. */
@@ -25,21 +26,22 @@ describeWith(['chromium'], 'the report in a browser', () => {
   let browser: Browser;
   let file: string;
 
-  beforeAll(async () => {
+  onceUnlessRetried(launch, close);
+  async function launch(): Promise<void> {
     folder = await mkdtemp(join(tmpdir(), 'report-'));
     file = join(folder, 'report.html');
     await writeFile(file, await htmlReport(reportData(largeRun())));
-    browser = await chromium.launch({ executablePath: requireTool('chromium') });
-  });
-  afterAll(async () => {
+    browser = await chromium.launch({ executablePath: requireTool('chromium'), timeout: 120_000 });
+  }
+  async function close(): Promise<void> {
     await browser.close();
     await rm(folder, { recursive: true, force: true });
-  });
+  }
 
   async function open(options: BrowserContextOptions = {}, address = pathToFileURL(file).href): Promise<Opened> {
     const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(60_000);
     const [said, requests] = [[] as string[], [] as string[]];
     page.on('console', (message) => said.push(message.text()));
     page.on('pageerror', (error) => said.push(String(error)));
