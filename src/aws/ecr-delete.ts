@@ -2,6 +2,7 @@ import type { ECR } from '@aws-sdk/client-ecr';
 
 type Client = Pick<ECR, 'batchDeleteImage'>;
 
+/** What is to go from one repository: tags by name, manifests by digest (`sha256:…`). */
 export interface ImageDeletion {
   readonly tags: readonly string[];
   readonly digests: readonly string[];

@@ -8,6 +8,7 @@ import { sharedOnce } from './single-flight.ts';
 /** Beyond this many repositories (1000 a page) asking for single ones is cheaper than reading on. */
 const maxPages = 10;
 
+/** How a repository that is pushed to has to be. */
 export interface EnsureOptions {
   readonly settings: RepositorySettings;
   /** Put on repositories that are created, and on existing ones that lack them. */

@@ -10,6 +10,7 @@ export interface EcrToken {
   readonly proxyEndpoint: string;
 }
 
+/** ECR's tokens for one registry, renewed before they end (12 hours, API_GetAuthorizationToken). */
 export interface EcrTokens {
   /** @param options.rejected the token given before was refused: fetch another one, once for all who ask */
   current(options?: { readonly rejected?: boolean }): Promise<EcrToken>;

@@ -2,6 +2,7 @@ import { type ErrorCode, ReplicationError } from '../model/errors.ts';
 import type { SecretMask } from '../model/secrets.ts';
 import { actionsOf, type AwsCall, resourceOf } from './permissions.ts';
 
+/** Which call failed, for the message: AWS's own errors seldom name action and resource. */
 export interface AwsErrorContext {
   readonly call: AwsCall;
   readonly region: string;

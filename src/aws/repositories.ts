@@ -15,6 +15,7 @@ export interface RepositoryName {
   readonly arn: string;
 }
 
+/** AWS tags: key to value. */
 export type Tags = Readonly<Record<string, string>>;
 
 /** A registry's repositories as ECR's API shows them: the few operations that replication and destroy need. */

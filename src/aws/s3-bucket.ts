@@ -46,6 +46,11 @@ function foreignBucket(bucket: string, account: string, code: 'denied' | 'confli
 const creationTries = 5;
 const creationPauseMs = 1000;
 
+/**
+ * Creates the bucket in the region of `aws`, or finds it. Waits out a creation or deletion of the same name that is still under way.
+ * @param account who has to own it
+ * @throws ReplicationError `conflict` when it belongs to somebody else; what S3 refuses
+ */
 export async function createBucket(
   aws: Aws,
   bucket: string,
@@ -82,6 +87,7 @@ function locationOf(region: string): {
 /** The names of answers that mean "not yet": a bucket is known everywhere only some seconds after it was made. */
 const unsettled = ['NoSuchBucket', 'OperationAborted'];
 
+/** Makes a bucket private, encrypted and versioned where it is not; waits until S3 knows a new bucket everywhere. */
 export async function secureBucket(s3: S3, bucket: OwnBucket, signal: AbortSignal): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {

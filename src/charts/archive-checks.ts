@@ -9,6 +9,7 @@ export function unpackError(cause: unknown, limits: ArchiveLimits, what: string)
   return new ReplicationError('corrupt', `${what} is not a gzipped tar archive: ${messageOf(cause)}`, { cause });
 }
 
+/** An archive beyond its limits; the ratio is unpacked to packed bytes. */
 export function tooLarge(what: string, limits: ArchiveLimits): ReplicationError {
   return refuse(
     what,
@@ -48,6 +49,7 @@ export function checkEntry(entry: ReadEntry, count: number, limits: ArchiveLimit
   return path;
 }
 
+/** @param why what the archive does, in words that follow "it" */
 export function refuse(what: string, why: string): ReplicationError {
   return new ReplicationError('refused', `${what} is refused: it ${why}`, {
     remedy: 'do not use this archive; get it again from a source that you trust',

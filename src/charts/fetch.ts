@@ -28,6 +28,7 @@ export type ChartSource =
       readonly content: ManifestContent;
     };
 
+/** A chart as its repository has it, verified. */
 export interface FetchedChart {
   readonly chart: Chart;
   /** The .tgz, exactly as the repository has it. */
@@ -41,6 +42,7 @@ export interface FetchedChart {
   readonly source: ChartSource;
 }
 
+/** A chart to fetch. */
 export interface WantedChart {
   readonly name: string;
   /** `https://…` or `oci://…`. */

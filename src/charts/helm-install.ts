@@ -12,6 +12,7 @@ import { helmReleaseDigests, helmReleaseUrl, pinnedHelmVersion } from './helm-re
 /** helm archives have 16 to 25 MB. */
 const maxArchiveBytes = 128 * 1024 * 1024;
 
+/** What fetching a helm archive needs of `EnsureHelmOptions` (helm.ts). */
 export interface InstallOptions {
   readonly url?: string | undefined;
   readonly checksum?: string | undefined;

@@ -6,6 +6,7 @@ import { ReplicationError } from '../model/errors.ts';
 
 const maxErrorBytes = 64 * 1024;
 
+/** One start of helm, with its bounds: whatever a chart makes helm do ends within them. */
 export interface HelmRun {
   readonly args: readonly string[];
   readonly timeoutMs: number;
@@ -28,6 +29,7 @@ export class HelmLimitError extends ReplicationError {
   }
 }
 
+/** How helm ended by itself. A kill (time, output, memory) is an error instead. */
 export interface HelmExit {
   readonly code: number;
   readonly stdout: string;

@@ -26,6 +26,10 @@ export interface HttpRepositories {
   find(repository: string, name: string, version: string, signal: AbortSignal): Promise<FoundChart>;
 }
 
+/**
+ * Chart repositories by HTTP (https://helm.sh/docs/topics/chart_repository/). Each index is read once for the life of the reader; a
+ * failure is remembered too, except that of a caller who was told to stop.
+ */
 export function httpRepositories(downloads: Downloads): HttpRepositories {
   const indexes = new Map<string, Promise<RepositoryIndex>>();
   const indexOf = (repository: string, signal: AbortSignal): Promise<RepositoryIndex> => {

@@ -4,6 +4,7 @@ import { parseManifest } from '../model/manifest.ts';
 import type { ReadStore } from '../model/store.ts';
 import { chartLayers } from './oci.ts';
 
+/** What the target has under a chart's tag. */
 export type ChartAtTarget =
   | { readonly kind: 'absent' }
   /** The tag holds this very archive; `digest` is the manifest's, which may be another one than ours. */

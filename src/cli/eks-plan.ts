@@ -29,6 +29,12 @@ export interface Sources {
   readonly fetchChart: FetchChart;
 }
 
+/**
+ * The data files of one EKS version: the user's where there are some, else the shipped ones; tells which.
+ * @param eksVersion names the version file: `1.34` reads `1.34.yaml`
+ * @param dataDir folder of the user's files; `undefined` to look below the module
+ * @throws ReplicationError, ReplicationErrors `configuration`, each with file, line and key
+ */
 export async function readDataFiles(
   session: Session,
   eksVersion: string,

@@ -83,6 +83,7 @@ async function findingOf(
   }
 }
 
+/** A question that could not be answered (host away, no credentials) is a finding too, and not "missing". */
 export function unknown(finding: Omit<LockFinding, 'state' | 'why' | 'remedy'>, error: unknown): LockFinding {
   const { message, remedy } = toReplicationError(error);
   return { ...finding, state: 'unknown', why: message, remedy };

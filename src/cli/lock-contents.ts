@@ -21,6 +21,7 @@ export interface Contents {
   readonly size: number;
 }
 
+/** Reads the manifests of an image with all of its platforms; no blob is read. */
 export async function readContents(place: SourcePlace, signal: AbortSignal): Promise<Contents> {
   const root = await loadGraph(place.store, place.repository, place.reference, 'all', signal);
   const { mediaType, digest } = root.content.descriptor;

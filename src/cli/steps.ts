@@ -4,6 +4,7 @@ import { type Failure, failureOf } from '../model/result.ts';
 /** Runs a step of a job. What goes wrong in it is collected, so that what was done before is told all the same. */
 export type Step = (name: string, work: () => Promise<void>) => Promise<void>;
 
+/** Runs steps whose failure does not stop the ones behind it; what they throw is added to `failures`. */
 export function collecting(failures: Failure[]): Step {
   return async (name, work) => {
     try {

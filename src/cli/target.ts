@@ -64,6 +64,7 @@ export interface TargetOptions {
   readonly credentials: CredentialSource;
 }
 
+/** Opens what `--target` names, or the account's ECR. @throws ReplicationError `storage` for a folder; what AWS refuses */
 export async function openTarget(session: Session, text: TargetText, options: TargetOptions): Promise<Target> {
   switch (text.kind) {
     case 'layout': {

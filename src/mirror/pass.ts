@@ -102,6 +102,7 @@ export function sourceText({ source }: WantedImage): string {
   return `${source.registry}/${source.repository}:${source.tag}`;
 }
 
+/** What a pass needs of the world. Times are milliseconds since the epoch. */
 export interface PassPorts {
   readonly tracking: Tracking;
   /** Names the target in fingerprints: where it goes elsewhere everything is due. */

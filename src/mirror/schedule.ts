@@ -26,6 +26,7 @@ function fingerprintOf(section: MirrorSection, target: string): string {
     .digest('hex');
 }
 
+/** `now` in milliseconds since the epoch; `target` as fingerprints name it. */
 export interface DueOptions {
   readonly now: number;
   readonly target: string;
@@ -48,6 +49,7 @@ export function dueTime(
   return Math.min(Math.max(state.next ?? oldest, oldest), newest);
 }
 
+/** Sections that are due now, in the order of the file. */
 export function dueSections(
   sections: readonly MirrorSection[],
   states: ReadonlyMap<string, SectionState>,
@@ -67,6 +69,7 @@ function jitterSpan(refreshSeconds: number): number {
   return Math.min(refreshSeconds * 100, 600_000);
 }
 
+/** When a section was tried, in milliseconds since the epoch, and where it went. */
 export interface Attempt {
   readonly now: number;
   readonly target: string;

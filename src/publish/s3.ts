@@ -1,5 +1,6 @@
 import type { ObjectStore } from '../aws/s3.ts';
 
+/** What is put into the bucket, and in which order: `extra` first, `body` last. */
 export interface Publication {
   readonly s3: ObjectStore;
   readonly bucket: string;

@@ -18,6 +18,7 @@ export function outcomeLine(outcome: Outcome): string {
   return `${kind}  ${outcome.artifact} -> ${target}${cost}`;
 }
 
+/** One line for a plan: how much there is, and from how many hosts. */
 export function planLine(plan: Extract<RunEvent, { type: 'planned' }>): string {
   const what = [counted(plan.images, 'image'), ...(plan.charts > 0 ? [counted(plan.charts, 'chart')] : [])];
   const from = plan.sources.length > 0 ? ` from ${shortened(plan.sources, 8).join(', ')}` : '';

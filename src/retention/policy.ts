@@ -6,6 +6,7 @@ export interface TaggedRepository {
   readonly tags: ReadonlyMap<string, string>;
 }
 
+/** A repository that stays, and the reason that is printed. */
 export interface Kept {
   readonly repository: string;
   readonly why: string;
@@ -67,6 +68,7 @@ export function decideDestroy({ repositories, project, ownerKey, usedBy }: Destr
   return { untag, delete: remove, keep };
 }
 
+/** What `delete-repos` lists before it asks. */
 export interface DeleteDecision {
   readonly delete: readonly { readonly repository: string; readonly why: string }[];
   readonly keep: readonly Kept[];

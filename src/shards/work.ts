@@ -14,6 +14,7 @@ export interface ShardInput {
   readonly seconds?: number | undefined;
 }
 
+/** What something costs a worker: bytes that move, and seconds as the cost model has them. */
 export interface Amount {
   readonly bytes: number;
   readonly seconds: number;
@@ -26,6 +27,7 @@ export interface Shared extends Amount {
   readonly images: readonly number[];
 }
 
+/** What one image costs, apart and together with others. `index` is its place in the plan. */
 export interface ImageWork {
   readonly index: number;
   /** Manifests, and the blobs that no other image has. */

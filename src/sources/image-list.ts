@@ -2,6 +2,7 @@ import { ReplicationError, ReplicationErrors } from '../model/errors.ts';
 import type { Origin } from '../model/plan.ts';
 import { formatLocation, locate, parseReference } from '../model/reference.ts';
 
+/** One line of a list. */
 export interface ImageListEntry {
   /** As written. */
   readonly source: string;

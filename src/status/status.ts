@@ -19,6 +19,7 @@ export const ImageStatus = z.object({
 });
 export type ImageStatus = Readonly<z.infer<typeof ImageStatus>>;
 
+/** Which statuses are wanted; all where nothing is said. */
 export interface StatusFilter {
   readonly states?: readonly ImageState[] | undefined;
   /** Only those of these names, which are looked up one by one. */

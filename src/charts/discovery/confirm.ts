@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import { isReplicationError, type ReplicationError, toReplicationError } from '../../model/errors.ts';
 import type { FoundReference } from './found.ts';
 
+/** What became of the guesses. */
 export interface Confirmation {
   /** Typed references and confirmed guesses, in the order given. */
   readonly references: readonly FoundReference[];

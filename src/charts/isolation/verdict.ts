@@ -4,11 +4,13 @@ import { placeText } from './texts.ts';
 
 /** What happens to a chart with a reference that no value moves. */
 export const uncontrolledPolicies = ['WARN', 'FAIL', 'PATCH'] as const;
+/** The parameter UncontrolledImages. */
 export type UncontrolledPolicy = (typeof uncontrolledPolicies)[number];
 
 /** What reaches a reference of a chart that no value moves. */
 export type OffersFor = (key: string, reference: string) => readonly string[];
 
+/** What isolation means for the run: what is told, what fails it, and the number for the metadata. */
 export interface Verdict {
   /** What the cluster would still pull from elsewhere, for the reader. */
   readonly warnings: readonly string[];

@@ -49,6 +49,7 @@ export interface Search {
   readonly tried: ReadonlySet<string>;
 }
 
+/** Values that may move what is wanted, by the reasoning of one stage; each path once. */
 export function candidatesFor(stage: Stage, search: Search): readonly Candidate[] {
   const found = new Map<string, Candidate>();
   const add = (candidate: Candidate): void => {

@@ -16,6 +16,7 @@ export interface ProfileRendering {
 /** Renders an archive under every profile of the chart. The archive given to it differs from call to call. */
 export type RenderArchive = (archive: Uint8Array, signal: AbortSignal) => Promise<readonly ProfileRendering[]>;
 
+/** What is to be replaced in a chart's own files, and how that is tried. */
 export interface PatchRequest {
   /** The packaged chart (.tgz) as its repository has it. */
   readonly archive: Uint8Array;
@@ -39,6 +40,7 @@ export interface MovedReference extends Move {
   readonly files: readonly string[];
 }
 
+/** A chart with changed references, proven by renders before and after. */
 export interface Patched {
   readonly kind: 'patched';
   /** The new package. The same request gives the same bytes on every machine. */
@@ -59,6 +61,7 @@ export interface Patched {
   readonly renders: number;
 }
 
+/** A chart that stays as it is. */
 export interface NotPatched {
   readonly kind: 'not-patched';
   readonly left: readonly Unpatched[];

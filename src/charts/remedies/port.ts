@@ -1,5 +1,6 @@
 import type { Move } from '../patch/port.ts';
 
+/** A chart with references that no value moves, for which remedies are tried. */
 export interface RemedyRequest {
   /** Key of the chart in the data files; objects are named after it. */
   readonly key: string;

@@ -45,6 +45,7 @@ export interface AwsPool {
   close(): Promise<void>;
 }
 
+/** AWS clients of one run, by region and credentials; `close` ends the connections of all. */
 export function awsPool(session: Session): AwsPool {
   const opened: Aws[] = [];
   return {
@@ -66,6 +67,7 @@ export interface Surroundings {
   readonly home: Aws;
 }
 
+/** What both sides share: the session, and clients at home, where parameters, topics, tables and roles are asked for. */
 export function surroundings(session: Session, pool: AwsPool, { source, destination }: EcrSettings): Surroundings {
   const own = variable(session.env, 'AWS_REGION', 'AWS_DEFAULT_REGION');
   const places = [
@@ -77,6 +79,7 @@ export function surroundings(session: Session, pool: AwsPool, { source, destinat
   return { session, pool, home: pool.open(region) };
 }
 
+/** The source registry, read by its own API and by the registry protocol. @throws ReplicationError side `source` */
 export async function openEcrSource(around: Surroundings, place: EcrPlace): Promise<EcrSide<ReadStore>> {
   const { aws, registryId } = await sideClients(around, place, 'source');
   const { host, baseUrl, credentials } = await ecrSource(aws, place.region, registryId);

@@ -46,6 +46,7 @@ export interface Destination {
   readonly store: WriteStore;
 }
 
+/** @param label the tag, or the digest, that the image is called by in messages and at the destination */
 export function requestFor(
   from: { readonly store: ReadStore; readonly repository: string; readonly reference: string },
   label: string,
