@@ -38,6 +38,12 @@ describe('--help', () => {
     }
   });
 
+  it('names the variables of what has no option', async () => {
+    expect(await helpOf('eks')).toContain('SEEDFARMER_PARAMETER_UNCONTROLLED_IMAGES=FAIL');
+    expect(await helpOf('helm')).toContain('SEEDFARMER_PARAMETER_HELM_DISTRO_URL=https://');
+    expect(await helpOf('destroy')).toContain('SEEDFARMER_PARAMETER_RETENTION_TYPE=DESTROY');
+  });
+
   it('is no failure where its reader goes away', async () => {
     const wrapper = ['sh', '-c', '"$@" | true', 'sh'];
     const run = await spawnProgram(['--help'], { PATH: process.env['PATH'] }, { wrapper });

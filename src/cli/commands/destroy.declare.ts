@@ -17,6 +17,7 @@ export function declareDestroy({ job, start }: CommandLine): void {
     ),
   )
     .option('--region <region>', 'AWS region (default: AWS_REGION)')
+    .addHelpText('after', '\nKeeps everything unless SEEDFARMER_PARAMETER_RETENTION_TYPE=DESTROY is set.')
     .action(async (options: CommonOptions & DestroyOptions) => {
       const { runDestroy } = await import('./destroy.ts');
       await start('destroy', options, (session) => runDestroy(session, options));

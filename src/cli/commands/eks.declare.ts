@@ -40,6 +40,13 @@ export function declareEks({ job, start }: CommandLine): void {
     .option('--plan', 'say what would be done and write the plan, copy nothing')
     .option('--no-render', 'do not render the charts: only declared images are replicated, and nothing is proven')
     .option('--publish', 'write the result to S3 and leave the metadata for Seed-Farmer in metadata.json')
+    .addHelpText(
+      'after',
+      `
+The module's other parameters are taken from SEEDFARMER_PARAMETER_<NAME>, such as
+  SEEDFARMER_PARAMETER_UNCONTROLLED_IMAGES=FAIL
+README.md lists them under "Input Parameters".`,
+    )
     .action(async (options: CommonOptions & EksOptions) => {
       const { runEks } = await import('./eks.ts');
       await start('eks', options, (session) => runEks(session, options));
