@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { type Account, startAccount } from '../../test/seedfarmer/account.ts';
 import { describeWith } from '../../test/tools.ts';
@@ -42,11 +43,13 @@ describeWith(['moto_server'], 'against moto', () => {
 
   it('reads a secret, and says when there is none', async () => {
     const client = await aws.secretsManager();
+    // Another name for each try: the account outlives them.
+    const name = `repo-${randomUUID()}`;
     await client.createSecret({
-      Name: 'repo',
+      Name: name,
       SecretString: JSON.stringify({ nexus: { username: 'u', password: 'hidden' } }),
     });
-    expect(await readSecret(aws, 'repo', 'nexus')).toMatchObject({ username: 'u', password: 'hidden' });
+    expect(await readSecret(aws, name, 'nexus')).toMatchObject({ username: 'u', password: 'hidden' });
     await expect(readSecret(aws, 'none')).rejects.toThrow('secret "none" does not exist in eu-central-1');
   });
 

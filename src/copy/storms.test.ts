@@ -1,11 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { CredentialSource } from '../model/credentials.ts';
 import type { WriteStore } from '../model/store.ts';
 import type { RunEvent } from '../report/events.ts';
 import { buildImage, type ImageContent, withCosignTag } from '../testing/image-builder.ts';
 import type { LoggedRequest, RequestClass } from '../testing/request-log.ts';
 import type { CopyRequest } from './request.ts';
-import { copyOf, expectHeld, failuresOf, fastClock, kindsOf, manyImages, ownLayers, type Place, testWorld, type TestWorld } from '../../test/copy-world.ts'; // prettier-ignore
+import { copyOf, expectHeld, failuresOf, fastClock, kindsOf, manyImages, ownLayers, patient, type Place, testWorld, type TestWorld } from '../../test/copy-world.ts'; // prettier-ignore
 
 /**
  * Rate limits: 429 (and 503 with Retry-After) on every class of requests, and storms of them. Time runs twenty times as
@@ -25,7 +25,7 @@ interface Scene {
 
 /** Two images with a base in common and signatures, from a registry with tokens and redirects to one with tokens and mounts. */
 async function scene(mounting: WriteStore['mounting'] = 'after-upload'): Promise<Scene> {
-  const world = await testWorld({ requestsPerHost: 1, transfersPerHost: 1 });
+  const world = await testWorld({ ...patient, requestsPerHost: 1, transfersPerHost: 1 });
   const auth = { kind: 'bearer', ...login } as const;
   const source = await world.registry({ auth, blobRedirect: true }, { credentials });
   const target = await world.registry({ auth }, { credentials, mounting });
@@ -135,7 +135,7 @@ describe('a storm', () => {
   const limited = { 'manifest-head': limits, 'manifest-get': limits, 'blob-get': limits, tags: limits, token: limits };
 
   it('of limits on every class at both sides costs few requests, and everything arrives', async () => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const auth = { kind: 'bearer', ...login } as const;
     const source = await world.registry({ auth, rates: limited }, { credentials });
     const uploads = { 'upload-start': limits, mount: limits, 'upload-put': limits, 'manifest-put': limits };
@@ -155,7 +155,7 @@ describe('a storm', () => {
   it.each(['source', 'target'] as const)(
     'of nothing but refusals at the %s is waited out with one probe at a time',
     async (side) => {
-      const world = await testWorld();
+      const world = await testWorld(patient);
       const places = { source: await world.registry(), target: await world.registry() };
       const many = await manyImages(places.source, places.target, 40);
       const stormy = places[side];
@@ -164,8 +164,11 @@ describe('a storm', () => {
       const storm = (): void => {
         begun = true;
         stormy.server.fail({ times: 'always', fault: { kind: 'status', status: 429 } });
-        setTimeout(() => stormy.server.faults.clear(), 600);
       };
+      const passing = setInterval(() => {
+        if (rateLimitPauses(world.events, stormy.server.host) >= 6) stormy.server.faults.clear();
+      }, 5);
+      onTestFinished(() => clearInterval(passing));
       stormy.server.fail({ class: begin, skip: 10, fault: { kind: 'call', run: storm } });
       const { outcomes } = await world.copy(many.map(({ request }) => request));
       expect([begun, failuresOf(outcomes)]).toEqual([true, []]);
@@ -180,7 +183,7 @@ describe('a storm', () => {
   );
 
   it('at one host holds up no other', async () => {
-    const world = await testWorld();
+    const world = await testWorld(patient);
     const [limited, free] = [await world.registry(), await world.registry()];
     const target = await world.registry({ mounting: false }, { mounting: 'never' });
     // Without a base in common: that would be read for all of them from one of the two.
@@ -208,7 +211,7 @@ describe('a limit that never ends', () => {
     ['source', 'manifest-get'],
     ['target', 'manifest-put'],
   ] as const)('at the %s (%s) fails what it hits, says what to do, and is not hammered', async (side, requestClass) => {
-    const world = await testWorld({ clock: fastClock(400) });
+    const world = await testWorld({ ...patient, clock: fastClock(400) });
     const places = { source: await world.registry(), target: await world.registry() };
     const [freeSource, freeTarget] = [await world.registry(), await world.registry()];
     const many = await manyImages(places.source, places.target, 6);

@@ -48,6 +48,9 @@ function send(server: TestHost, path: string, more: Partial<Outgoing> = {}, read
   return exchange(agent, outgoing, { limit: 10_000_000, ...reading });
 }
 
+/** For tests of the body: its head may take as long as the machine makes it. */
+const patient = { headersMs: 60_000 };
+
 describe('an answer that comes drop by drop', () => {
   it('is given up when its head is not there in time', async () => {
     await expect(send(await dripping(200), '/head')).rejects.toMatchObject({ code: 'UND_ERR_HEADERS_TIMEOUT' });
@@ -69,26 +72,25 @@ describe('an answer that comes drop by drop', () => {
 
   it('is given up when its body does not end in time, and the connection with it', async () => {
     const server = await dripping(200);
-    await expect(send(server, '/')).rejects.toMatchObject({ code: 'UND_ERR_BODY_TIMEOUT' });
+    await expect(send(server, '/', patient)).rejects.toMatchObject({ code: 'UND_ERR_BODY_TIMEOUT' });
   });
 
   it('counts as far as it came where it is a refusal: the status is what matters', async () => {
-    const answer = await send(await dripping(429), '/');
+    const answer = await send(await dripping(429), '/', patient);
     expect([answer.status, answer.cut]).toEqual([429, true]);
     expect(answer.bytes.toString()).toMatch(/^x+$/);
   });
 
   it('may take as long as it likes where it is a stream that somebody reads', async () => {
     const streaming = { finished: () => undefined, mapError: (error: Error) => error, wrongLength: () => new Error() };
-    const { stream } = await send(await dripping(200), '/', {}, { stream: streaming });
+    const { stream } = await send(await dripping(200), '/', patient, { stream: streaming });
     if (stream === undefined) throw new Error('no stream');
     const until = performance.now() + 400;
     let received = 0;
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       received += chunk.length;
-      if (performance.now() > until) break;
+      if (received > 5 && performance.now() > until) return;
     }
-    expect(received).toBeGreaterThan(5);
-    expect(performance.now()).toBeGreaterThanOrEqual(until);
+    expect.unreachable(`the stream ended after ${received} bytes`);
   });
 });

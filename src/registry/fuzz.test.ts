@@ -82,6 +82,14 @@ const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }),
 );
 
+/** Milliseconds of this process's own computing: a machine that is busy with others takes none of them. */
+function computingMs(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
 describe.each(parsers)('$name', (parser) => {
   it('answers, or throws what it promises', () => {
     fc.assert(
@@ -97,9 +105,7 @@ describe.each(parsers)('$name', (parser) => {
     fc.assert(
       fc.property(piece, unit, fc.constantFrom('', '"', '>', '!', '=', ' x', ':tag'), (start, repeated, end) => {
         const text = start + repeated.repeat(Math.ceil(100_000 / repeated.length)) + end;
-        const started = performance.now();
-        tryParse(parser, text);
-        expect(performance.now() - started).toBeLessThan(2_000);
+        expect(computingMs(() => tryParse(parser, text))).toBeLessThan(2_000);
       }),
       { ...options, numRuns: 60 },
     );
@@ -290,9 +296,8 @@ describe('manifests', () => {
     ['of 50,000 wrong entries', JSON.stringify({ schemaVersion: 2, manifests: Array(50_000).fill({ digest: 'x' }) })],
     ['of one long name', JSON.stringify({ schemaVersion: 3, ['a'.repeat(4_000_000)]: 1 })],
   ])('that are hostile are refused: %s', (_name, text) => {
-    const started = performance.now();
-    expect(() => parseManifest(Buffer.from(text), mediaTypes.ociIndex)).toThrow(ReplicationError);
-    expect(performance.now() - started).toBeLessThan(4_000);
+    const parse = (): unknown => parseManifest(Buffer.from(text), mediaTypes.ociIndex);
+    expect(computingMs(() => expect(parse).toThrow(ReplicationError))).toBeLessThan(4_000);
   });
 
   function checkView(bytes: Uint8Array, mediaType: string): void {

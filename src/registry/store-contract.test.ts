@@ -22,8 +22,8 @@ storeContract('registry with Basic, blobs elsewhere, no referrers API', async ()
   return { store, close: () => Promise.all([transport.close(), server.close()]).then(() => undefined) };
 });
 
-storeContract('registry with short-lived Bearer tokens from another host', async () => {
-  const auth = { kind: 'bearer' as const, ...user, separateTokenServer: true, expiresIn: 2 };
+storeContract('registry with Bearer tokens from another host', async () => {
+  const auth = { kind: 'bearer' as const, ...user, separateTokenServer: true };
   const server = await startRegistryServer({ manners: 'plain', auth });
   const transport = testTransport();
   const store = registryStore(transport, server.host, { credentials });
