@@ -139,6 +139,73 @@ describe('reading', () => {
   );
 });
 
+describe('tokens', () => {
+  const spoilt: [string, FaultAction][] = [
+    ['short', { kind: 'truncate', bytes: 20, honest: true }],
+    ['too long', { kind: 'extend', bytes: 50 }],
+    ['announced too short', { kind: 'content-length', delta: -1 }],
+  ];
+  it.each(spoilt)('of which an answer is %s are asked for again', async (_name, fault) => {
+    const world = await testWorld();
+    const source = await world.registry({ auth: bearer }, { credentials });
+    const target = await world.registry({ auth: bearer }, { credentials });
+    const image = smallImage('app');
+    await source.server.putImage('app', '1', image);
+    for (const { server } of [source, target]) server.fail({ class: 'token', times: 2, fault });
+    const { outcomes } = await world.copy([copyOf(source, target)]);
+    expect(failuresOf(outcomes)).toEqual([]);
+    await expectHeld(target, image);
+    for (const { server } of [source, target]) expect(server.faults.pending).toBe(0);
+  });
+});
+
+describe('manifests', () => {
+  /** A byte of an operating system's name: what has it flipped is a manifest still, and kept under the tag. By digest, it is refused. */
+  const inPlatform = (image: ImageContent): number => {
+    const top = image.manifests.find(({ descriptor }) => descriptor.digest === image.digest);
+    return Buffer.from(top?.bytes ?? []).indexOf('linux');
+  };
+
+  it.each([
+    ['plain', 'corrupt-request'],
+    ['plain', 'other-digest'],
+    ['ecr', 'corrupt-request'],
+  ] as const)(
+    'that a registry (%s) did not get as they were sent (%s) are sent again, under a tag and by digest',
+    async (manners, kind) => {
+      const world = await testWorld();
+      const [source, target] = [await world.registry(), await world.registry({ manners, auth: { kind: 'none' } })];
+      const image = smallImage('app');
+      if (manners === 'ecr') target.server.createRepository('mirror/app');
+      const fault: FaultAction = kind === 'other-digest' ? { kind } : { kind, offset: inPlatform(image) };
+      await source.server.putImage('app', '1', image);
+      const [child] = image.manifests.filter(({ descriptor }) => descriptor.digest !== image.digest);
+      for (const reference of ['1', child?.descriptor.digest])
+        target.server.fail({ class: 'manifest-put', reference, times: 2, fault });
+      const { outcomes } = await world.copy([copyOf(source, target)]);
+      expect(failuresOf(outcomes)).toEqual([]);
+      expect(target.server.faults.pending).toBe(0);
+      await expectHeld(target, image);
+      expect(target.server.count('manifest-put')).toBe(image.manifests.length + 4);
+    },
+  );
+
+  it('that an immutable tag keeps otherwise than they were sent are told as such', async () => {
+    const world = await testWorld();
+    const [source, target] = [await world.registry(), await world.registry({ manners: 'ecr', auth: { kind: 'none' } })];
+    target.server.createRepository('mirror/app', { imageTagMutability: 'IMMUTABLE' });
+    const image = smallImage('app');
+    await source.server.putImage('app', '1', image);
+    const fault = { kind: 'corrupt-request', offset: inPlatform(image) } as const;
+    target.server.fail({ class: 'manifest-put', reference: '1', fault });
+    const { outcomes } = await world.copy([copyOf(source, target)]);
+    expect(target.server.faults.pending).toBe(0);
+    expect(failuresOf(outcomes)).toMatchObject([
+      { side: 'target', code: 'corrupt', cause: expect.stringContaining(image.digest) as string },
+    ]);
+  });
+});
+
 function readsOf({ server }: Place, digest: Digest): number {
   return server.requests.count((entry) => entry.class === 'blob-get' && entry.reference === digest);
 }

@@ -89,9 +89,18 @@ async function readOnce(
   return { descriptor: { mediaType: typeOf(answer), digest, size: bytes.length }, bytes };
 }
 
+/** How often a manifest is sent of which the registry got other bytes: a proxy may have spoilt them on the way. */
+const writingTries = 3;
+
+interface Written {
+  /** The registry says that it keeps the manifest as a referrer of its subject (OCI-Subject). */
+  readonly subjectKept: boolean;
+}
+
 /**
- * Writes a manifest under a tag or digest. Safe to repeat: the same bytes under the same name.
- * @returns whether the registry says that it keeps the manifest as a referrer of its subject (OCI-Subject)
+ * Writes a manifest under a tag or digest. Safe to repeat: the same bytes under the same name. A tag that was given to other
+ * bytes on the way is so given back.
+ * @throws `corrupt` when the registry still got something else
  */
 export async function writeManifest(
   client: RegistryClient,
@@ -99,7 +108,27 @@ export async function writeManifest(
   reference: string,
   content: ManifestContent,
   signal: AbortSignal,
-): Promise<{ readonly subjectKept: boolean }> {
+): Promise<Written> {
+  let spoilt: ReplicationError | undefined;
+  for (let attempt = 1; ; attempt += 1) {
+    const written = await writeOnce(client, repository, reference, content, signal).catch((error: unknown) => {
+      // An immutable tag keeps what was spoilt: that is what went wrong.
+      throw spoilt !== undefined && isReplicationError(error, 'conflict') ? spoilt : error;
+    });
+    if (!(written instanceof ReplicationError)) return written;
+    if (attempt >= writingTries) throw written;
+    spoilt = written;
+  }
+}
+
+/** @returns an error where the registry got other bytes than were sent */
+async function writeOnce(
+  client: RegistryClient,
+  repository: string,
+  reference: string,
+  content: ManifestContent,
+  signal: AbortSignal,
+): Promise<Written | ReplicationError> {
   const { digest, mediaType } = content.descriptor;
   // A registry computes sha256 unless it is told otherwise (OCI distribution-spec "Pushing Manifests").
   const told = !isDigest(reference) && digestAlgorithm(digest) !== 'sha256' ? `?digest=${digest}` : '';
@@ -117,15 +146,23 @@ export async function writeManifest(
   const answer = await client.send(request);
   if (answer.status < 200 || answer.status > 299) {
     const words = wordsOf(answer, client.transport.mask);
-    throw client.fail(answer, request, writeRefusal(answer.status, words, digest)).with({
+    const code = writeRefusal(answer.status, words, digest);
+    const refusal = client.fail(answer, request, code).with({
       reference: nameOf(client, repository, reference),
       digest,
     });
+    if (code === 'corrupt' && gotOtherBytes(words)) return refusal;
+    throw refusal;
   }
   const stored = digestHeaderOf(answer.headers);
   if (stored !== undefined && sameAlgorithm(stored, digest) && stored !== digest)
-    throw mismatch(client, repository, digest, stored);
+    return mismatch(client, repository, digest, stored);
   return { subjectKept: headerOf(answer.headers, 'oci-subject') !== undefined };
+}
+
+/** ECR says MANIFEST_INVALID "… does not match the image digest that Amazon ECR has calculated" (go-containerregistry#1568). */
+function gotOtherBytes({ codes, text }: Words): boolean {
+  return codes.includes('DIGEST_INVALID') || /does not match the image digest/i.test(text);
 }
 
 function manifestRequest(

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { Credential } from '../model/credentials.ts';
-import { type ErrorCode, ReplicationError } from '../model/errors.ts';
+import { type ErrorCode, isReplicationError, ReplicationError } from '../model/errors.ts';
 import { wordsOf } from './answer-errors.ts';
 import { decodedAnswer } from './encoding.ts';
 import type { Answer } from './exchange.ts';
@@ -35,19 +35,28 @@ const TokenBody = z.looseObject({
   expires_in: z.coerce.number().nullish(),
 });
 
+/** How often a token is asked for of which the answer makes no sense: a proxy may have spoilt one on the way. */
+const askingTries = 3;
+
 /**
  * Asks for a token: GET with Basic (or anonymous), POST for an identity token (OAuth2 refresh_token grant). Redirects are not
  * followed: credentials go to the realm that was checked and nowhere else.
- * @throws `unauthorized` or `denied` when the server refuses, `corrupt` when its answer is none
+ * @throws `unauthorized` or `denied` when the server refuses, `corrupt` when its answer is still none
  */
 export async function askForToken(
   transport: Transport,
   question: TokenQuestion,
   signal: AbortSignal,
 ): Promise<AccessToken> {
-  const answer = await transport.send({ ...requestFor(question), requestClass: 'token', repeat: 'safe', signal, limit: maxTokenBytes, what: `token for ${question.host}` }); // prettier-ignore
-  if (answer.status !== 200) throw refusal(answer, question, transport);
-  return parseToken(decodedAnswer(answer, maxTokenBytes), question, transport);
+  for (let attempt = 1; ; attempt += 1) {
+    const answer = await transport.send({ ...requestFor(question), requestClass: 'token', repeat: 'safe', signal, limit: maxTokenBytes, what: `token for ${question.host}` }); // prettier-ignore
+    if (answer.status !== 200) throw refusal(answer, question, transport);
+    try {
+      return parseToken(decodedAnswer(answer, maxTokenBytes), question, transport);
+    } catch (error) {
+      if (!isReplicationError(error, 'corrupt') || attempt >= askingTries) throw error;
+    }
+  }
 }
 
 function requestFor({ realm, service, scopes, credential }: TokenQuestion): {
