@@ -15,6 +15,7 @@ import { announceRequests } from '../announce.ts';
 import { imageRequest } from '../copy-requests.ts';
 import { type EnvironmentVariables, variable } from '../environment.ts';
 import { withRunFolder } from '../fleet/folder.ts';
+import { graceful } from '../fleet/graceful.ts';
 import { openPlaces } from '../fleet/places.ts';
 import { plannedRun } from '../fleet/planned.ts';
 import { brokenFile, keepProgress } from '../fleet/progress.ts';
@@ -87,12 +88,12 @@ export async function runWorker(
   });
 }
 
-/** How long writing the result may take at the end of a run that was told to stop, in milliseconds. */
+/** How long writing the result may take, at least, when the worker was told to stop, in milliseconds. */
 const lastWriteMs = 15_000;
 
 /** The result of a later attempt knows more, and stays. */
 async function leaveResult(session: Session, folder: RunFolder, result: ShardResult): Promise<void> {
-  const signal = AbortSignal.timeout(lastWriteMs);
+  const signal = graceful(session.signal, lastWriteMs);
   const there = await readResult(folder, result, signal, brokenFile(session));
   if (there !== undefined && there.attempts > result.attempts) return;
   await folder.write(`results/${shardName(result.index)}`, session.mask.mask(jsonText(result)), signal);
