@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import * as z from 'zod';
 import { ownerTagKey } from '../src/aws/owner-tag.ts';
@@ -13,6 +13,7 @@ import { locate, parseReference } from '../src/model/reference.ts';
 import { splitTarget } from '../src/model/target-name.ts';
 import { buildImage } from '../src/testing/image-builder.ts';
 import { bucketName, objectName } from '../src/publish/names.ts';
+import { onceUnlessRetried } from './story.ts';
 import { describeWith, root } from './tools.ts';
 import { haveRealCharts, neededValues, realCharts } from './world/charts.ts';
 import { account } from './world/place.ts';
@@ -86,15 +87,15 @@ describeWith(['helm3', 'helm4', 'skopeo'], 'the main job with the charts of the 
   let result: Result;
   const prefix = (): string => `${world.names.registry}/${project}-`;
 
-  beforeAll(async () => {
+  onceUnlessRetried(make, () => world.close());
+  async function make(): Promise<void> {
     world = await startWorld({ content });
     tools = await targetTools(world);
     plan = await world.fillFromPlan({ version: versions.newest });
     forget(world);
     first = await world.eks({ version: versions.newest });
     result = await readResult(first);
-  });
-  afterAll(() => world.close());
+  }
 
   it('ends well, with everything copied', () => {
     expect(first.status, said(first)).toBe(0);

@@ -11,11 +11,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import * as z from 'zod';
 import { codeIn, commandsOf, document, fencesOf, tableBelow } from './readme/markdown.ts';
 import { type Place, shell, startPlace } from './readme/place.ts';
+import { story } from './story.ts';
 import { describeWith, requireTool, root } from './tools.ts';
 
 const readme = document('README.md');
@@ -152,20 +153,20 @@ const steps: Readonly<Record<string, Step | ((place: Place) => Promise<void> | v
 // One story in the order of the README: later commands read what earlier ones left.
 describeWith(['helm3', 'skopeo', 'seedfarmer'], 'the commands in README.md and README-DATAFILES.md', () => {
   let place: Place;
-  beforeAll(async () => {
+  const part = story(begin, () => place.close());
+  async function begin(): Promise<void> {
     const list = fencesOf(readme).find(({ text }) => text.includes('node-exporter'));
     place = await startPlace(list?.text ?? '');
     place.ecr.createRepository('demo-old/thing', {}, { 'image-replication:test/replication': 'demo' });
     place.ecr.createRepository('demo-untagged/thing');
     place.ecr.createRepository('demo2-other');
-  });
-  afterAll(() => place.close());
+  }
 
   it('are the ones that this test knows', () => {
     expect([...commands].sort()).toEqual(Object.keys(steps).sort());
   });
 
-  it.each(commands)('%s', async (command) => {
+  async function does(command: string): Promise<void> {
     const step = steps[command];
     if (step === undefined) throw new Error(`README has "${command}", and no test knows what it has to do`);
     if (typeof step === 'function') {
@@ -177,7 +178,8 @@ describeWith(['helm3', 'skopeo', 'seedfarmer'], 'the commands in README.md and R
     if (step.says !== undefined) expect(output).toMatch(step.says);
     expect(place.ecr.repositories()).toContain('demo2-other');
     await step.after?.(place);
-  });
+  }
+  for (const command of commands) part(command, () => does(command));
 });
 
 describeWith(['seedfarmer'], 'the manifests in README.md and README-DATAFILES.md', () => {
