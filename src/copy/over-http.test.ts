@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { CredentialSource } from '../model/credentials.ts';
 import { digestOf } from '../model/digest.ts';
 import { directNetwork } from '../model/network.ts';
@@ -47,7 +47,7 @@ beforeAll(async () => {
     network: directNetwork,
     reporter: silentReporter,
     retry: { attempts: 5, baseMs: 5, maxMs: 50 },
-    timeouts: { idleMs: 400, headersMs: 2_000, connectMs: 2_000 },
+    timeouts: { idleMs: 400, headersMs: 30_000, connectMs: 30_000 },
   });
 });
 afterEach(async () => {
@@ -292,8 +292,9 @@ describe('hostile and slow sources', () => {
     const image = buildImage({ name: 'x' });
     await slow.source.putImage('app', '1', image);
     await quick.source.putImage('app', '1', image);
-    slow.source.fail({ class: 'manifest-get', fault: { kind: 'stall', milliseconds: 1_200 } });
     const order: string[] = [];
+    const run = (): Promise<void> => vi.waitUntil(() => order.length > 0, { timeout: 20_000 }).then(() => undefined);
+    slow.source.fail({ class: 'manifest-get', fault: { kind: 'call', run } });
     const reporter = {
       emit: (event: RunEvent) => {
         if (event.type === 'artifact-finished') order.push(event.outcome.artifact);

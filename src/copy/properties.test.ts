@@ -122,7 +122,7 @@ async function run(world: World, part: 'all' | 'before' = 'all', trouble?: Troub
 async function endingSoon<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('the copy hangs')), 5_000);
+    timer = setTimeout(() => reject(new Error('the copy hangs')), 20_000);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -9,7 +9,7 @@ import { copyOf, expectHeld, failuresOf, manyImages, type Place, testWorld } fro
 
 /** Waits until it holds, for so long that only a copier that waits itself makes it give up. */
 async function until(condition: () => boolean): Promise<boolean> {
-  for (let waited = 0; !condition() && waited < 5_000; waited += 10) await sleep(10);
+  for (let waited = 0; !condition() && waited < 20_000; waited += 10) await sleep(10);
   return condition();
 }
 
