@@ -3,6 +3,7 @@ import type { CredentialSource } from '../model/credentials.ts';
 import { noCredentials } from '../model/credentials.ts';
 import { digestOf } from '../model/digest.ts';
 import { mediaTypes } from '../model/media-types.ts';
+import { parsePlatform } from '../model/platform.ts';
 import { buildImage } from '../testing/image-builder.ts';
 import { copyOf, expectHeld, failuresOf, kindsOf, largeImage, manyImages, type Place, smallImage, patient, testWorld, tinyImage, type TestWorld } from '../../test/copy-world.ts'; // prettier-ignore
 import { type Asked, type Doing, type Front, frontOf } from '../../test/registry-front.ts';
@@ -292,3 +293,22 @@ it('a repository that another program deletes in the middle fails its image with
   ]);
   expect(target.asked.filter(({ path }) => path.startsWith('/v2/mirror/app-0/')).length).toBeLessThan(25);
 });
+
+it.each(['all', 'some'] as const)(
+  'a target by the digest of something else (%s platforms) is refused before anything is sent',
+  async (which) => {
+    const world = await testWorld();
+    const [source, target] = [await world.registry(), await world.registry()];
+    const image = smallImage('app');
+    await source.server.putImage('app', '1', image);
+    const request = copyOf(source, target);
+    const reference = which === 'all' ? smallImage('other').digest : image.digest;
+    const targets = request.targets.map((place) => ({ ...place, reference }));
+    const platforms = which === 'all' ? ('all' as const) : [parsePlatform('linux/amd64')];
+    const { outcomes } = await world.copy([{ ...request, targets, platforms }]);
+    expect(failuresOf(outcomes)).toMatchObject([
+      { side: 'target', code: 'configuration', cause: expect.stringContaining(reference) as string },
+    ]);
+    expect(target.server.requests.count(({ method }) => method !== 'GET' && method !== 'HEAD')).toBe(0);
+  },
+);

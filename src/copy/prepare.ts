@@ -1,8 +1,9 @@
-import type { Digest } from '../model/digest.ts';
+import { type Digest, digestAlgorithm, isDigest } from '../model/digest.ts';
+import { ReplicationError } from '../model/errors.ts';
 import type { ManifestNode } from './graph.ts';
 import { lacksReferrer, prepareReferrers } from './prepare-referrers.ts';
 import type { Prepared, PreparedGraph } from './prepared.ts';
-import type { CopyOptions, CopyRequest } from './request.ts';
+import { type CopyOptions, type CopyRequest, placeName, type TargetPlace } from './request.ts';
 import { SourceReader } from './source-reader.ts';
 import { createTargetStates, type CurrentTarget, type TargetStates } from './target-state.ts';
 
@@ -57,6 +58,7 @@ export class Preparer {
       return current ? [] : [{ place, hasContent: state !== undefined }];
     });
     if (outdated.length === 0) return this.#unchanged(request, wanted, digest);
+    for (const { place } of outdated) refuseOtherDigest(place, wanted);
     const main: PreparedGraph = {
       source: { store, repository, reference: digest },
       root,
@@ -87,6 +89,24 @@ export class Preparer {
   #referrers(request: CopyRequest, root: ManifestNode): ReturnType<typeof prepareReferrers> {
     return prepareReferrers({ source: this.#source, targets: this.#targets }, request, root);
   }
+}
+
+/** Before bytes move: no registry takes a manifest under the digest of another. @throws `configuration` */
+function refuseOtherDigest(place: TargetPlace, wanted: Digest): void {
+  const { reference, store } = place;
+  if (!isDigest(reference) || reference === wanted || digestAlgorithm(reference) !== digestAlgorithm(wanted)) return;
+  throw new ReplicationError(
+    'configuration',
+    `${placeName(place)} is the digest of something else than ${wanted}, which is to be copied`,
+    {
+      side: 'target',
+      host: store.name,
+      reference: placeName(place),
+      digest: wanted,
+      remedy:
+        'name a tag at the target: the image has been changed, or is cut to some of its platforms, which gives it another digest',
+    },
+  );
 }
 
 /** Whether a target has what the source's digest names, whole or cut to the wanted platforms. */
