@@ -185,14 +185,11 @@ function copying(times: Times) {
 }
 
 function summingUp(times: Times): States {
-  // What a redrive sums up is the whole run: its copies and bytes were counted when it ran first.
-  const counts = ['Copied', 'Unchanged'].map((name) =>
-    metric(`Images${name}`, 'Count', `$.summary.${name.toLowerCase()}`),
-  );
-  const done = [
-    ...counts,
-    metric('Bytes', 'Bytes', '$.summary.bytes'),
-    metric('Duration', 'Seconds', '$.summary.seconds'),
+  // What a redrive sums up is the whole run: it counts what the executions before it have not.
+  const added = [
+    metric('ImagesCopied', 'Count', '$.summary.added.copied'),
+    metric('ImagesUnchanged', 'Count', '$.summary.added.unchanged'),
+    metric('Bytes', 'Bytes', '$.summary.added.bytes'),
   ];
   const record = (MetricData: readonly unknown[]) =>
     serviceTask('aws-sdk:cloudwatch:putMetricData', { Namespace: metricNamespace, MetricData });
@@ -202,7 +199,7 @@ function summingUp(times: Times): States {
     Summary: {
       ...containerTask({
         definition: '${SummaryTaskDefinition}',
-        command: "States.Array('summary', '--shards', $.location)",
+        command: "States.Array('summary', '--shards', $.location, '--execution', $$.Execution.Name)",
         timeout: 2 * 3600,
         times,
       }),
@@ -211,10 +208,17 @@ function summingUp(times: Times): States {
     },
     'First time': {
       Type: 'Choice',
-      Choices: [{ Variable: '$.input.location', IsPresent: true, Next: 'All there' }],
+      Choices: [{ Variable: '$.input.location', IsPresent: true, Next: 'Record added' }],
       Default: 'Record work',
     },
-    'Record work': { ...record(done), ResultPath: null, Catch: [caught('All there')], Next: 'All there' },
+    'Record work': {
+      ...record([...added, metric('Duration', 'Seconds', '$.summary.seconds')]),
+      ResultPath: null,
+      Catch: [caught('All there')],
+      Next: 'All there',
+    },
+    // A redrive's time counts from the run that it is of, maybe days ago.
+    'Record added': { ...record(added), ResultPath: null, Catch: [caught('All there')], Next: 'All there' },
     'All there': {
       Type: 'Choice',
       Choices: [

@@ -101,6 +101,30 @@ describe('a task that Step Functions waits for', () => {
     expect(success()).toMatchObject({ copied: 2, failed: 1, failedShards: 1 });
   });
 
+  it('counts for each execution what no earlier one was told of, also when it asks twice', async () => {
+    await plan('1');
+    source.fail({ class: 'blob-get', repository: 'b', times: 'always', fault: { kind: 'status', status: 404 } });
+    expect((await task(...worker())).status).toBe(1);
+    const told = async (...more: readonly string[]): Promise<unknown> => {
+      await task('summary', '--shards', file('run'), ...more);
+      return z.looseObject({ added: z.unknown() }).parse(success()).added;
+    };
+    const first = await told('--execution', 'first');
+    expect(first).toMatchObject({ copied: 2, unchanged: 0 });
+    source.reset();
+    expect((await task(...worker())).status).toBe(0);
+    // A look by hand is no execution.
+    expect(await told()).toBeUndefined();
+    const again = z
+      .object({ bytes: z.number().positive() })
+      .loose()
+      .parse(await told('--execution', 'again'));
+    expect(again).toMatchObject({ copied: 1, unchanged: 0 });
+    expect(await told('--execution', 'again')).toEqual(again);
+    expect(success()).toMatchObject({ copied: 3, failed: 0 });
+    expect(await told('--execution', 'third')).toEqual({ copied: 0, unchanged: 0, bytes: 0 });
+  });
+
   it('says what is configured wrong, also before a job begins', async () => {
     expect((await task('worker', '--shard', file('run/shards/0007.json'))).status).toBe(2);
     expect(failure()).toMatchObject({ error: 'Configuration' });

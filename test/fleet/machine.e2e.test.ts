@@ -18,7 +18,15 @@ const planned = {
   images: 9,
   bytes: 1,
 };
-const fine = { copied: 9, unchanged: 0, failed: 0, bytes: 4096, seconds: 2.5, failedShards: 0 };
+const fine = {
+  copied: 9,
+  unchanged: 0,
+  failed: 0,
+  bytes: 4096,
+  seconds: 2.5,
+  failedShards: 0,
+  added: { copied: 9, unchanged: 0, bytes: 4096 },
+};
 
 describeWith(['moto_server'], 'the state machine, with tasks that report what the test says', () => {
   let account: FleetAccount;
@@ -79,7 +87,8 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
       command: ['ecr', '--src-region', '', '--shards', `s3://${bucket}/runs/run-${runs}`],
     });
     expect(workers().sort()).toEqual(shards.map(({ shard }) => ['worker', '--shard', shard]));
-    expect(asked.at(-1)?.command).toEqual(['summary', '--shards', `s3://${bucket}/runs/run-${runs}`]);
+    const summary = ['summary', '--shards', `s3://${bucket}/runs/run-${runs}`, '--execution', `run-${runs}`];
+    expect(asked.at(-1)?.command).toEqual(summary);
     expect(recorded()).toEqual(['ImagesCopied', 'ImagesUnchanged', 'Bytes', 'Duration', 'ImagesFailed', 'Succeeded']);
   });
 
@@ -154,10 +163,10 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
     expect(ended.status, ended.cause).toBe('SUCCEEDED');
     expect(asked.map(({ command }) => command)).toEqual([
       ['worker', '--shard', shards[1]?.shard],
-      ['summary', '--shards', planned.location],
+      ['summary', '--shards', planned.location, '--execution', `run-${runs}`],
     ]);
-    // Of what the run itself has counted nothing is counted again.
-    expect(recorded()).toEqual(['ImagesFailed', 'Succeeded']);
+    // Its summary says what the run itself has not counted; how long that took says nothing.
+    expect(recorded()).toEqual(['ImagesCopied', 'ImagesUnchanged', 'Bytes', 'ImagesFailed', 'Succeeded']);
   });
 
   it('ends the job when all images are there, and only then', async () => {

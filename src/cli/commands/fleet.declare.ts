@@ -31,6 +31,7 @@ export function declareFleet({ job, start, environment }: CommandLine): void {
     'npx image-replication summary --shards s3://runs/daily/2026-11-21',
   )
     .requiredOption('--shards <location>', 'folder of the run')
+    .option('--execution <name>', 'of the state machine: it counts what no execution before it has counted')
     .action(async (options: CommonOptions & SummaryOptions) => {
       const { runSummary } = await import('./summary.ts');
       await start('summary', options, (session) => runSummary(session, options));

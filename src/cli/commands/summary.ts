@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
+import * as z from 'zod';
 import { readData, type RunFolder, shardName } from '../../fleet/run-folder.ts';
 import { type RunSummary, summaryOf } from '../../fleet/results.ts';
 import type { Planning, ShardResult } from '../../fleet/shard.ts';
 import { readResult } from '../../fleet/shard-files.ts';
-import { ReplicationError } from '../../model/errors.ts';
+import { addedBy, Told, toldTo } from '../../fleet/told.ts';
+import { isReplicationError, ReplicationError } from '../../model/errors.ts';
 import { Plan } from '../../model/plan.ts';
 import { jsonText, writeFiles } from '../../publish/files.ts';
 import { counted, formatBytes, shortened } from '../../report/format.ts';
@@ -11,17 +13,23 @@ import { type RunRecord, runRecordVersion } from '../../report/record.ts';
 import { againByHand, isByHand, workerCommand } from '../fleet/by-hand.ts';
 import { withRunFolder } from '../fleet/folder.ts';
 import { readPlanned } from '../fleet/planned.ts';
+import { brokenFile } from '../fleet/progress.ts';
 import { addTotals } from '../one-try.ts';
 import { reportFiles } from '../report-files.ts';
 import type { JobResult, Session } from '../session.ts';
 
 export interface SummaryOptions {
   readonly shards: string;
+  /** Execution that counts what no earlier one has counted. */
+  readonly execution?: string | undefined;
   readonly out: string;
 }
 
 /** Puts the results of all shards together: what was copied, what failed and why, and which shards are to be run again. */
-export async function runSummary(session: Session, { shards: location, out }: SummaryOptions): Promise<JobResult> {
+export async function runSummary(
+  session: Session,
+  { shards: location, execution, out }: SummaryOptions,
+): Promise<JobResult> {
   return withRunFolder(session, location, async (folder) => {
     const { plan, planning, summary } = await readRun(session, folder);
     session.reporter.emit({ type: 'run-started', job: summary.job, target: folder.location });
@@ -30,7 +38,10 @@ export async function runSummary(session: Session, { shards: location, out }: Su
       if (outcome.kind === 'failed') session.reporter.emit({ type: 'artifact-finished', outcome });
     for (const message of summary.notices) session.reporter.emit({ type: 'notice', level: 'warning', message });
     const { counts, totals } = summary;
-    const written = { ...overview(summary), ...{ bytesFactor: planning.bytesFactor } };
+    const last = await lastTold(session, folder);
+    const work = { copied: counts.copied, unchanged: counts.unchanged, bytes: totals?.bytesWritten ?? 0 };
+    const told = execution === undefined ? last : toldTo(execution, work, last);
+    const written = { ...overview(summary), bytesFactor: planning.bytesFactor, told };
     const report = await reportFiles({ record: recordOf(summary, folder), plan, mask: session.mask });
     const files = {
       'failed.json': jsonText(summary.failed),
@@ -46,7 +57,12 @@ export async function runSummary(session: Session, { shards: location, out }: Su
       failures: summary.failures,
       totals,
       files: [...local, ...Object.keys(files).map((name) => folder.address(name))],
-      task: { ...counts, bytes: totals?.bytesWritten ?? 0, ...taskDetails(session, summary, folder) },
+      task: {
+        ...counts,
+        bytes: work.bytes,
+        ...(execution === undefined || told === undefined ? {} : { added: addedBy(told) }),
+        ...taskDetails(session, summary, folder),
+      },
     };
   });
 }
@@ -72,6 +88,19 @@ async function readRun(
     return `see the log of its worker, and run ${again}`;
   };
   return { plan, planning, summary: summaryOf(planning, items, { results, broken, remedy }, addTotals) };
+}
+
+const Kept = z.looseObject({ told: Told.optional() });
+
+/** What an earlier execution was told. A summary that is broken counts as none. */
+async function lastTold(session: Session, folder: RunFolder): Promise<Told | undefined> {
+  try {
+    return (await readData(folder, 'summary.json', Kept, session.signal))?.told;
+  } catch (error) {
+    if (!isReplicationError(error, 'corrupt')) throw error;
+    brokenFile(session)(error);
+    return undefined;
+  }
 }
 
 /** Results that are read at the same time. */
