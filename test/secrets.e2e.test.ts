@@ -1,14 +1,16 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect } from 'vitest';
 import { buildImage } from '../src/testing/image-builder.ts';
 import { type RegistryServer, startRegistryServer } from '../src/testing/registry-server.ts';
 import { type ProgramRun, spawnProgram, type Variables } from './program.ts';
 import { formsOf, type Leak, leaksIn, type Planted } from './secrets/forms.ts';
 import { type HostileHosts, hostileRegistry, misdeeds, startHostileHosts } from './secrets/hostile.ts';
 import { filesBelow, type Sightings, watch } from './secrets/watch.ts';
+import { story } from './story.ts';
 import { describeWith } from './tools.ts';
 import { type HelmDistro, startHelmDistro } from './world/helm-distro.ts';
 import { vaultLogin } from './world/registries.ts';
@@ -66,7 +68,8 @@ describeWith(['helm3'], 'secrets', () => {
   let docker: string;
   let env: Variables;
 
-  beforeAll(async () => {
+  const part = story(begin, end);
+  async function begin(): Promise<void> {
     world = await startWorld({ content: 'sample', proxyLogin: { username: proxy.username, password: proxy.value } });
     [distro, bad, own, helped] = await Promise.all([
       startHelmDistro(world, { username: helmDistro.username, password: helmDistro.value }),
@@ -103,11 +106,11 @@ describeWith(['helm3'], 'secrets', () => {
       SEEDFARMER_PARAMETER_HELM_DISTRO_SECRET_NAME: 'helm',
       SEEDFARMER_PARAMETER_HELM_DISTRO_SECRET_KEY: 'team',
     };
-  });
-  afterAll(async () => {
+  }
+  async function end(): Promise<void> {
     await Promise.all([distro, bad, own, helped].map((each) => each.close()));
     await world.close();
-  });
+  }
 
   async function registryBehindBasic(name: string, { username, value }: typeof dockerConfig): Promise<RegistryServer> {
     const server = await startRegistryServer({
@@ -205,7 +208,7 @@ describeWith(['helm3'], 'secrets', () => {
     ];
   }
 
-  it('do not leave the program when all goes well', async () => {
+  part('do not leave the program when all goes well', async () => {
     const done = await eks();
     expect(done.status, done.stdout + done.stderr).toBe(0);
     expect(done.stdout).toContain('published s3://');
@@ -218,7 +221,7 @@ describeWith(['helm3'], 'secrets', () => {
     expect(leaksOf(done)).toEqual([]);
   });
 
-  it('of docker do not leave the program when all goes well', async () => {
+  part('of docker do not leave the program when all goes well', async () => {
     const list = `${team}/team/app:1\n${names.helper}/team/app:1 helped/app:1\n${vault}/team/gateway:1.4.2\n`;
     const target = `oci-layout:${join(world.folder, 'layout')}`;
     const withoutVault = await run(['images', '--list', '-', '--target', target], {}, list);
@@ -230,7 +233,7 @@ describeWith(['helm3'], 'secrets', () => {
     expect(leaksOf(withoutVault)).toEqual([]);
   });
 
-  it('do not leave the program when registries answer with the credentials in it, or send it elsewhere', async () => {
+  part('do not leave the program when registries answer with the credentials in it, or send it elsewhere', async () => {
     const target = `oci-layout:${join(world.folder, 'layout')}`;
     const list = misdeeds.map((misdeed) => `${hostileRegistry(misdeed)}/team/${misdeed}:1\n`).join('');
     const failed = await run(['images', '--list', '-', '--target', target], {}, list);
@@ -245,7 +248,7 @@ describeWith(['helm3'], 'secrets', () => {
     expect(leaksOf(failed)).toEqual([]);
   });
 
-  it('do not leave the program when AWS repeats a request in its refusal', async () => {
+  part('do not leave the program when AWS repeats a request in its refusal', async () => {
     // AWS quotes the canonical request, with the session token in it, when a signature does not match.
     const [key, token] = aws;
     const message = `The Canonical String for this request should have been 'POST\n/\n\nx-amz-security-token:${token?.value ?? ''}\n' (${key?.value ?? ''})`;
@@ -263,22 +266,24 @@ describeWith(['helm3'], 'secrets', () => {
     expect(leaksOf(failed)).toEqual([]);
   });
 
-  it.each([
+  const refusals = [
     ['the private registry refuses them', { class: 'token', status: 401 }],
     ['the private registry forbids', { class: 'manifest-get', status: 403 }],
     ['ECR refuses its token', { class: 'upload-start', status: 401 }],
-  ] as const)('do not leave the program when %s', async (_what, { class: kind, status }) => {
-    const server = kind === 'upload-start' ? world.ecr : world.registries.get(vault);
-    server?.fail({ class: kind, times: 'always', fault: { kind: 'status', status, body: 'no' } });
-    await rm(join(world.folder, 'tmp'), { recursive: true });
-    await mkdir(join(world.folder, 'tmp'));
-    const failed = await eks({ SEEDFARMER_PROJECT_NAME: 'other' }, '--no-render');
-    server?.faults.clear();
-    expect(failed.status).toBe(1);
-    expect(leaksOf(failed)).toEqual([]);
-  });
+  ] as const;
+  for (const [what, { class: kind, status }] of refusals)
+    part(`do not leave the program when ${what}`, async () => {
+      const server = kind === 'upload-start' ? world.ecr : world.registries.get(vault);
+      server?.fail({ class: kind, times: 'always', fault: { kind: 'status', status, body: 'no' } });
+      await rm(join(world.folder, 'tmp'), { recursive: true });
+      await mkdir(join(world.folder, 'tmp'));
+      const failed = await eks({ SEEDFARMER_PROJECT_NAME: 'other' }, '--no-render');
+      server?.faults.clear();
+      expect(failed.status).toBe(1);
+      expect(leaksOf(failed)).toEqual([]);
+    });
 
-  it('do not leave the program when the proxy or the helm host refuse them', async () => {
+  part('do not leave the program when the proxy or the helm host refuse them', async () => {
     const wrong = new URL(world.proxy.url);
     wrong.password = encodeURIComponent(`${proxy.value}-wrong`);
     const refused = await eks({ HTTPS_PROXY: wrong.href });
@@ -292,7 +297,7 @@ describeWith(['helm3'], 'secrets', () => {
   });
 
   describe('the search', () => {
-    it('finds every form of a secret, wherever it stands', () => {
+    part('finds every form of a secret, wherever it stands', () => {
       for (const secret of planted())
         for (const form of formsOf(secret)) expect(leaksIn(`before${form.text}after`, 'x', [secret])).not.toEqual([]);
       for (const before of ['', '1', '12', '123']) {
@@ -301,7 +306,7 @@ describeWith(['helm3'], 'secrets', () => {
       }
     });
 
-    it('finds the credentials in requests to those whom they are for', () => {
+    part('finds the credentials in requests to those whom they are for', () => {
       const nobody = planted().map((secret) => ({ ...secret, allowed: [] }));
       const found = new Set(leaksInRequests(nobody).map(({ secret }) => secret.replace(/ \d+$/, '')));
       const expected = ['ECR token', 'Bearer token', 'secret of the private registry', 'AWS session token'];
@@ -310,12 +315,20 @@ describeWith(['helm3'], 'secrets', () => {
       expect([...found]).toEqual(expect.arrayContaining([...expected, dockerConfig.name, helper.name]));
     });
 
-    it('finds what a program writes, is called with, and leaves in a file that it deletes', async () => {
+    part('finds what a program writes, is called with, and leaves in a file that it deletes', async () => {
       const sightings = watch(join(world.folder, 'tmp'));
       const file = join(world.folder, 'tmp/short-lived');
-      const child = spawn('sh', ['-c', `echo "$1" >"${file}"; sleep 0.5; rm "${file}"; sleep 0.2`, 'sh', flat.value]);
-      await sleep(900);
-      child.kill();
+      // It deletes the file when it is told to, which is once both have been seen.
+      const child = spawn('sh', ['-c', `echo "$1" >"${file}"; read -r _; rm "${file}"`, 'sh', flat.value]);
+      const ended = once(child, 'close');
+      const inFile = (): boolean => sightings.files.get(file)?.includes(flat.value) ?? false;
+      const inCommand = (): boolean => [...sightings.commands].some((command) => command.includes(flat.value));
+      await expect
+        .poll(() => inFile() && inCommand(), { timeout: 60_000 })
+        .toBe(true)
+        .finally(() => child.stdin.end());
+      await ended;
+      expect(existsSync(file)).toBe(false);
       sightings.stop();
       const leaks = leaksOf({
         status: 0,
