@@ -119,6 +119,20 @@ describe('a run in shards', () => {
     }
   });
 
+  it('refuses a shard that planning anew has left behind, being ended in the middle', async () => {
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    const before = await readFile(join(location, 'shards/0001.json'), 'utf8');
+    expect((await plan('--shard-count', '2')).status).toBe(0);
+    const again = await readFile(join(location, 'shards/0001.json'), 'utf8');
+    await writeFile(join(location, 'shards/0001.json'), before);
+    const refused = await run('worker', '--shards', location, '--index', '1');
+    expect(refused.status).toBe(1);
+    expect(refused.stdout).toMatch(/shards\/0001.json was planned at \S+, and this run at/);
+    expect(target.repositories()).toEqual([]);
+    await writeFile(join(location, 'shards/0001.json'), again);
+    expect((await run('worker', '--shards', location, '--index', '1')).status).toBe(0);
+  });
+
   it('says what to type next, after the plan and where shards have failed', async () => {
     const planned = await plan('--shard-count', '3');
     expect(planned.stdout).toContain(

@@ -64,6 +64,8 @@ export const ShardSettings = z.object({
   /** Name of the run: the last part of its folder's address. */
   run: z.string(),
   job: z.string(),
+  /** When it was planned: as planning.json has it, unless planning into the folder anew has broken off. */
+  plannedAt: z.string().optional(),
   /** Region of the parameters, tables and secrets. */
   region: z.string().optional(),
   /** Where is read from. */

@@ -122,10 +122,16 @@ function placeOf(
 
 async function readShard(folder: RunFolder, index: number, signal: AbortSignal): Promise<Shard> {
   const name = `shards/${shardName(index)}`;
-  const [shard, run] = await Promise.all([readData(folder, name, Shard, signal), plannedRun(folder, signal)]);
+  const [shard, planned] = await Promise.all([readData(folder, name, Shard, signal), plannedRun(folder, signal)]);
   if (shard !== undefined) {
-    checkPlace(folder.address(name), shard, { run: run ?? shard.run, index });
-    return shard;
+    checkPlace(folder.address(name), shard, { run: planned?.run ?? shard.run, index });
+    const { plannedAt = shard.plannedAt } = planned ?? {};
+    if (shard.plannedAt === undefined || shard.plannedAt === plannedAt) return shard;
+    throw new ReplicationError(
+      'corrupt',
+      `${folder.address(name)} was planned at ${shard.plannedAt}, and this run at ${String(plannedAt)}`,
+      { reference: folder.address(name), remedy: 'plan the run anew, into a folder of its own' },
+    );
   }
   throw new ReplicationError('configuration', `there is no ${folder.address(name)}`, {
     reference: folder.address(name),

@@ -33,15 +33,15 @@ export async function readPlanned(
   });
 }
 
-const Named = z.looseObject({ run: z.string() });
+const Named = z.looseObject({ run: z.string(), plannedAt: z.string().optional() });
 
 /**
- * Name of the run that was planned in a folder, which may lie elsewhere by now; `undefined` where that cannot be told: a
+ * The run that was planned in a folder, which may lie elsewhere by now, and when; `undefined` where that cannot be told: a
  * worker needs nothing but its shard.
  */
-export async function plannedRun(folder: RunFolder, signal: AbortSignal): Promise<string | undefined> {
+export async function plannedRun(folder: RunFolder, signal: AbortSignal): Promise<z.infer<typeof Named> | undefined> {
   try {
-    return (await readData(folder, 'planning.json', Named, signal))?.run;
+    return await readData(folder, 'planning.json', Named, signal);
   } catch (error) {
     if (!isReplicationError(error, 'corrupt', 'denied')) throw error;
     return undefined;

@@ -56,10 +56,12 @@ export async function leaveShards(
     const images = work.requests.map((request, position) =>
       plannedImage(request, { digest: looked[position]?.digest, origins: work.origins?.(request) }),
     );
+    const plannedAt = new Date().toISOString();
     const settings: ShardSettings = {
       ...work.settings,
       run: folder.run,
       job: work.job,
+      plannedAt,
       tries: command.tries ?? defaultTries,
       ...(command.budget === undefined ? {} : { budget: command.budget }),
       ...(command.workers === undefined ? {} : { workers: command.workers }),
@@ -71,7 +73,7 @@ export async function leaveShards(
       version: shardVersion,
       run: folder.run,
       job: work.job,
-      plannedAt: new Date().toISOString(),
+      plannedAt,
       shards: split.shards.length,
       images: images.length,
       manifests: split.manifests,
