@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type Need, notGranted, notNeeded } from './iam/compare.ts';
 import { parameters, recordedNeeds } from './iam/scenarios.ts';
 import { type Statement, statementsOf } from './iam/template.ts';
+import { onceUnlessRetried } from './story.ts';
 import { describeWith, requireTool, root } from './tools.ts';
 
 const file = join(root, 'modulestack.yaml');
@@ -87,11 +88,12 @@ describeWith(['helm3'], 'what the module needs, recorded from its runs', () => {
   const region = 'eu-west-1';
   let needs: readonly Need[];
   let granted: readonly Statement[];
-  beforeAll(async () => {
+  onceUnlessRetried(record, () => Promise.resolve());
+  async function record(): Promise<void> {
     needs = [...(await recordedNeeds(true)), ...(await recordedNeeds(false))];
     const settings = { partition: 'aws', region, account: '123456789012' };
     granted = statementsOf(text, { ...settings, parameters: { ProjectName: 'app', RoleName: 'role', ...parameters } });
-  });
+  }
 
   it('is granted by modulestack.yaml alone', () => {
     expect(notGranted(needs, granted)).toEqual([]);

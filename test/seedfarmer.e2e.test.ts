@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { buildImage } from '../src/testing/image-builder.ts';
 import { pushImage } from '../src/testing/samples.ts';
@@ -14,6 +14,7 @@ import { accountId, clientSettings } from './seedfarmer/account.ts';
 import type { SeedFarmerRun } from './seedfarmer/harness.ts';
 import type { ProjectSpec } from './seedfarmer/project.ts';
 import { region, secret, startWorld, type World } from './seedfarmer/world.ts';
+import { story } from './story.ts';
 import { describeWith, requireTool, root } from './tools.ts';
 
 const versions = 'data/eks_dockerimage-replication/versions';
@@ -23,12 +24,14 @@ const objectOf = (deployment: string): string => `${deployment}-platform-replica
 // One story in order: each step starts from what the step before left in the account.
 describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Seed-Farmer', () => {
   let world: World;
-  const needs: Need[] = [];
-
-  beforeAll(async () => {
-    world = await startWorld();
-  });
-  afterAll(() => world.close());
+  let needs: Need[];
+  const part = story(
+    async () => {
+      world = await startWorld();
+      needs = [];
+    },
+    () => world.close(),
+  );
 
   function specOf(
     deployment: string,
@@ -69,7 +72,7 @@ describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Se
   const result = async (deployment: string): Promise<Result> =>
     JSON.parse(await world.seedfarmer.object(bucket, objectOf(deployment))) as Result;
 
-  it('replicates, publishes the result, and hands over the metadata', async () => {
+  part('replicates, publishes the result, and hands over the metadata', async () => {
     const run = await apply(specOf('one'));
     expect(run.status, run.log).toBe(0);
     expect(await world.seedfarmer.metadata(specOf('one'))).toMatchObject({
@@ -90,7 +93,7 @@ describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Se
     });
   });
 
-  it('leaves charts and images that helm and skopeo read', async () => {
+  part('leaves charts and images that helm and skopeo read', async () => {
     const login = await ecrLogin(world);
     const { charts } = await result('one');
     const folder = mkdtempSync(join(tmpdir(), 'pulled-'));
@@ -112,7 +115,7 @@ describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Se
     expect(world.ecr.repository('app-vault.example.com/team/gateway')?.tags.has('1.4.2')).toBe(true);
   });
 
-  it('follows a moved tag and a new data file once ConfigVersion says so, and not before', async () => {
+  part('follows a moved tag and a new data file once ConfigVersion says so, and not before', async () => {
     const moved = buildImage({ name: 'web, built again' });
     await pushImage(world.open, 'team/web', '1.2.0', moved);
     const edit = (version: VersionFile): unknown => ({ ...version, ami: { version: '2.0.0-sample' } });
@@ -123,7 +126,7 @@ describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Se
     expect(world.ecr.manifest('app-registry.example.com/team/web', '1.2.0')?.descriptor.digest).toBe(moved.digest);
   });
 
-  it('publishes nothing when an image fails: object and metadata stay as they were', async () => {
+  part('publishes nothing when an image fails: object and metadata stay as they were', async () => {
     const before = await world.seedfarmer.object(bucket, objectOf('one'));
     const metadata = await world.seedfarmer.metadata(specOf('one'));
     const broken = (version: VersionFile): unknown => ({
@@ -137,7 +140,7 @@ describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Se
     expect(await world.seedfarmer.metadata(specOf('one'))).toEqual(metadata);
   });
 
-  it('moves nothing for a second deployment of the project, and RETAIN keeps all of it', async () => {
+  part('moves nothing for a second deployment of the project, and RETAIN keeps all of it', async () => {
     const run = await apply(specOf('two'));
     expect(run.status, run.log).toBe(0);
     expect(world.ecr.count('upload-put')).toBe(0);
@@ -147,7 +150,7 @@ describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Se
     expect((await result('two')).charts['web']?.helm.version).toBe('1.2.0');
   });
 
-  it('keeps what another deployment owns when one is destroyed with DESTROY', async () => {
+  part('keeps what another deployment owns when one is destroyed with DESTROY', async () => {
     const repositories = world.ecr.repositories();
     const run = await destroy(specOf('one'));
     expect(run.status, run.log).toBe(0);
@@ -158,17 +161,20 @@ describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Se
     expect(await world.seedfarmer.keys(bucket)).toContain(objectOf('two'));
   });
 
-  it('deletes repositories, objects and the bucket with the last deployment, and nothing of a project of a like name', async () => {
-    world.ecr.createRepository('app2-team/web');
-    world.ecr.createRepository('app-prod-team/web', {}, { 'image-replication:one/platform-replication': 'app-prod' });
-    expect((await apply(specOf('two', { RetentionType: 'DESTROY' }))).status).toBe(0);
-    const run = await destroy(specOf('two'));
-    expect(run.status, run.log).toBe(0);
-    expect([...world.ecr.repositories()].sort()).toEqual(['app-prod-team/web', 'app2-team/web']);
-    await expect(world.seedfarmer.keys(bucket)).rejects.toThrow(/bucket does not exist/);
-  });
+  part(
+    'deletes repositories, objects and the bucket with the last deployment, and nothing of a project of a like name',
+    async () => {
+      world.ecr.createRepository('app2-team/web');
+      world.ecr.createRepository('app-prod-team/web', {}, { 'image-replication:one/platform-replication': 'app-prod' });
+      expect((await apply(specOf('two', { RetentionType: 'DESTROY' }))).status).toBe(0);
+      const run = await destroy(specOf('two'));
+      expect(run.status, run.log).toBe(0);
+      expect([...world.ecr.repositories()].sort()).toEqual(['app-prod-team/web', 'app2-team/web']);
+      await expect(world.seedfarmer.keys(bucket)).rejects.toThrow(/bucket does not exist/);
+    },
+  );
 
-  it('ends a destroy well where no deployment ever succeeded', async () => {
+  part('ends a destroy well where no deployment ever succeeded', async () => {
     const spec = specOf('never', { 'eks-version': '9.99' });
     const failed = await apply(spec);
     expect(failed).toMatchObject({ status: 1, built: true });
@@ -178,7 +184,7 @@ describeWith(['seedfarmer', 'moto_server', 'helm3', 'skopeo'], 'the module in Se
   });
 
   // That nothing is granted in vain is shown by the recorded scenarios of iam.e2e.test.ts.
-  it('needed no permission that modulestack.yaml does not grant', () => {
+  part('needed no permission that modulestack.yaml does not grant', () => {
     const parameters = {
       ProjectName: 'app',
       RoleName: 'role',
