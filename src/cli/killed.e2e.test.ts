@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { destinationAccount, type EcrWorld, startEcrWorld } from '../../test/ecr-world.ts';
 import { type ProgramRun, runProgram, type SpawnedProgram, startProgram, type Variables } from '../../test/program.ts';
@@ -71,11 +71,11 @@ function succeeded(run: ProgramRun): void {
 
 describeWith(['moto_server'], 'ecr, killed', () => {
   let world: EcrWorld;
-  beforeAll(async () => {
+  beforeEach(async () => {
     world = await startEcrWorld();
     for (const name of names) await world.source.putImage(`team/${name}`, '1', buildImage({ name }));
   });
-  afterAll(() => world.close());
+  afterEach(() => world.close());
 
   it.each(moments)('in the middle of %s', async (moment) => {
     const { source, destination: target } = world;
@@ -123,7 +123,7 @@ describe('mirror, killed', () => {
   let source: RegistryServer;
   let target: RegistryServer;
   let folder: string;
-  beforeAll(async () => {
+  beforeEach(async () => {
     [source, target, folder] = await Promise.all([
       startRegistryServer({ manners: 'plain' }),
       startRegistryServer({ manners: 'ecr', accountId: '123456789012', region: 'eu-central-1' }),
@@ -131,7 +131,7 @@ describe('mirror, killed', () => {
     ]);
     for (const name of names) await source.putImage(`many/${name}`, '1', buildImage({ name }));
   });
-  afterAll(async () => {
+  afterEach(async () => {
     await Promise.all([source.close(), target.close(), rm(folder, { recursive: true, force: true })]);
   });
 

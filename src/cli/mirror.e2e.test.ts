@@ -78,6 +78,8 @@ source-repository = ${hub.host}/istio
 project = istio
 ${more}`;
 
+  /** None, too, where there is no such repository yet. */
+  const tagsOf = (name: string): readonly string[] => (ecr.repository(name) === undefined ? [] : ecr.tags(name));
   const mirror = (args: readonly string[], changes: Variables = {}): Promise<ProgramRun> =>
     runProgram(['mirror', '--config', config, '--out', join(folder, 'out'), ...args], { ...env, ...changes });
 
@@ -311,7 +313,7 @@ tools: {image: tools, registry: '${hub.host}'}
     const port = (): string | undefined => /are answered on port (\d+)/.exec(told)?.[1];
     try {
       await until(() => port() !== undefined);
-      await until(() => ecr.tags('istio/mixer').includes('1.7.0'));
+      await until(() => tagsOf('istio/mixer').includes('1.7.0'));
       await hub.putImage('istio/mixer', '1.7.0', buildImage({ name: 'mixer-moved' }));
       const moved = hub.manifest('istio/mixer', '1.7.0')?.descriptor.digest;
       await until(() => ecr.manifest('istio/mixer', '1.7.0')?.descriptor.digest === moved);
@@ -357,7 +359,7 @@ tools: {image: tools, registry: '${hub.host}'}
     const run = await program.ended;
     expectStatus(run, 0);
     expect(run.stdout).toContain('stopped in good order');
-    const there = (): readonly string[] => names.filter((name) => ecr.tags(`many/${name}`).includes('1'));
+    const there = (): readonly string[] => names.filter((name) => tagsOf(`many/${name}`).includes('1'));
     expect(there().length).toBeLessThan(names.length);
     const status = await mirror(['--status']);
     expect(status.stdout).not.toContain('failed');

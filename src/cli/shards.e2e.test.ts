@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import * as z from 'zod';
 import {
   callersOf,
@@ -26,7 +26,7 @@ describeWith(['moto_server'], 'shards of ECR to ECR, two accounts in two partiti
   let world: EcrWorld;
   let env: Record<string, string | undefined>;
 
-  beforeAll(async () => {
+  beforeEach(async () => {
     world = await startEcrWorld();
     env = {
       ...world.env,
@@ -51,7 +51,7 @@ describeWith(['moto_server'], 'shards of ECR to ECR, two accounts in two partiti
       await source.putImage(name, '1.0', position === 0 ? withReferrer(image) : image);
     }
   });
-  afterAll(() => world.close());
+  afterEach(() => world.close());
 
   async function atHome<T>(work: (aws: ReturnType<typeof createAws>) => Promise<T>): Promise<T> {
     const before = { ...process.env };
@@ -129,6 +129,7 @@ describeWith(['moto_server'], 'shards of ECR to ECR, two accounts in two partiti
   });
 
   it('of a later run hold what is new; the rest is noted as unchanged, and an image that is missing fails alone', async () => {
+    succeeded(await ecr('spread', 'status-spread'));
     await world.source.putImage('team/web', '1.0', buildImage({ name: 'web-2' }));
     const list = 'team/app:1.0,team/web:1.0,team/nothing:9';
     const location = `s3://${bucket}/runs/second`;

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import * as z from 'zod';
 import { buildImage, type ImageContent } from '../../src/testing/image-builder.ts';
+import { story } from '../story.ts';
 import { describeWith } from '../tools.ts';
 import { bucket, statusTable } from './account.ts';
 import { destinationHost, deployment, type FleetWorld, startFleetWorld } from './world.ts';
@@ -22,13 +23,15 @@ const Summary = z.object({ copied: z.number(), unchanged: z.number(), failed: z.
 
 describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60 images, two accounts', () => {
   let world: FleetWorld;
-  beforeAll(async () => {
-    world = await startFleetWorld(shardCount);
-    for (const name of [...names, poison, there]) await world.source.putImage(name, '1', image(name));
-    await world.destination.putImage(there, '1', image(there));
-    world.source.fail({ class: 'manifest-get', repository: poison, times: 'always', fault: { kind: 'corrupt' } });
-  });
-  afterAll(() => world.close());
+  const part = story(
+    async () => {
+      world = await startFleetWorld(shardCount);
+      for (const name of [...names, poison, there]) await world.source.putImage(name, '1', image(name));
+      await world.destination.putImage(there, '1', image(there));
+      world.source.fail({ class: 'manifest-get', repository: poison, times: 'always', fault: { kind: 'corrupt' } });
+    },
+    () => world.close(),
+  );
 
   const log = () =>
     world.tasks.tasks
@@ -38,7 +41,7 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
   const commands = (kind: string) =>
     world.tasks.tasks.filter((task) => task.kind === kind).map(({ command }) => command);
 
-  it('copies all but the poisoned image, though a worker is killed and the registry throttles', async () => {
+  part('copies all but the poisoned image, though a worker is killed and the registry throttles', async () => {
     const { account, tasks, destination } = world;
     const first = await account.start('first');
     await until(() => destination.count('manifest-put') >= 8);
@@ -60,22 +63,25 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
     expect(shards.filter((shard) => shard === killed?.command[2]).length).toBeGreaterThan(1);
   });
 
-  it('tells what failed: by mail, in the summary, in the status table, which says nothing that is not so', async () => {
-    const [mail = ''] = await world.account.mails();
-    expect(mail).toContain(`/${poison}:1`);
-    // As it is to be typed: the ARN names the state machine and its region, too.
-    expect(mail).toContain(`image-replication runs --redrive ${execution('first')} `);
-    // What the killed worker had copied its successor finds unchanged.
-    const { copied, unchanged, failed: failures } = await runFile('first/summary.json', Summary);
-    expect([copied + unchanged, failures]).toEqual([59, 1]);
-    const { failed, ...rest } = await statuses();
-    expect(failed).toEqual([poison]);
-    const fine = Object.values(rest).flat().sort();
-    expect(fine).toEqual([...names, there]);
-    expect(differences(fine)).toEqual([]);
-  });
+  part(
+    'tells what failed: by mail, in the summary, in the status table, which says nothing that is not so',
+    async () => {
+      const [mail = ''] = await world.account.mails();
+      expect(mail).toContain(`/${poison}:1`);
+      // As it is to be typed: the ARN names the state machine and its region, too.
+      expect(mail).toContain(`image-replication runs --redrive ${execution('first')} `);
+      // What the killed worker had copied its successor finds unchanged.
+      const { copied, unchanged, failed: failures } = await runFile('first/summary.json', Summary);
+      expect([copied + unchanged, failures]).toEqual([59, 1]);
+      const { failed, ...rest } = await statuses();
+      expect(failed).toEqual([poison]);
+      const fine = Object.values(rest).flat().sort();
+      expect(fine).toEqual([...names, there]);
+      expect(differences(fine)).toEqual([]);
+    },
+  );
 
-  it('copies next time what is new: one image that has moved', async () => {
+  part('copies next time what is new: one image that has moved', async () => {
     const { source, destination, account } = world;
     source.requests.reset();
     destination.requests.reset();
@@ -86,7 +92,7 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
     expect(written()).toEqual([names[7]]);
   });
 
-  it('does again only what failed, when it is told to, and plans nothing', async () => {
+  part('does again only what failed, when it is told to, and plans nothing', async () => {
     const { source, destination, account, tasks } = world;
     source.reset();
     destination.requests.reset();
@@ -101,7 +107,7 @@ describeWith(['moto_server'], 'a run over several workers, as it is deployed: 60
     expect(await destination.damage()).toEqual([]);
   });
 
-  it('needs what the template’s roles grant: not less, and not more', () => {
+  part('needs what the template’s roles grant: not less, and not more', () => {
     const needs = roleNeeds(world, template);
     const grants = roleGrants(template, deployment);
     expect(lacking(needs, grants)).toEqual([]);

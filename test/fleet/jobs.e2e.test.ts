@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import * as z from 'zod';
 import { type Deployment, Template } from '../../deploy/aws/testing/resolve.ts';
 import { lacking, roleGrants } from '../../deploy/aws/testing/role-grants.ts';
@@ -15,6 +15,7 @@ import { pushSampleImages, sampleCharts, sampleDataFiles } from '../../src/testi
 import { runProgram } from '../program.ts';
 import { accountId } from '../seedfarmer/account.ts';
 import { withCharts } from '../stand-ins.ts';
+import { story } from '../story.ts';
 import { describeWith } from '../tools.ts';
 import { bucket, region, statusTable } from './account.ts';
 import { roleNeeds } from './role-needs.ts';
@@ -47,24 +48,26 @@ describeWith(['moto_server'], 'the other jobs, as they are deployed', () => {
   let open: RegistryServer;
   let charts: ChartServer;
   let locked: string;
-  beforeAll(async () => {
-    world = await startFleetWorld(1);
-    [other, open, charts] = await Promise.all([
-      world.registry(elsewhere.account, elsewhere.region),
-      startRegistryServer({ manners: 'plain' }),
-      startChartServer({ charts: sampleCharts(), path: '/sample-charts' }),
-    ]);
-    for (const tag of ['1.0.0', '1.1.0', '2.0.0'])
-      await other.putImage('team/app', tag, buildImage({ name: `app-${tag}` }));
-    await other.putImage('team/tool', '1.0.0', buildImage({ name: 'tool' }));
-    await pushSampleImages({ open, private: open });
-    locked = await lockText();
-    empty(world.source, 'demo-');
-  });
-  afterAll(async () => {
-    await world.close();
-    await Promise.all([open, charts].map((each) => each.close()));
-  });
+  const part = story(
+    async () => {
+      world = await startFleetWorld(1);
+      [other, open, charts] = await Promise.all([
+        world.registry(elsewhere.account, elsewhere.region),
+        startRegistryServer({ manners: 'plain' }),
+        startChartServer({ charts: sampleCharts(), path: '/sample-charts' }),
+      ]);
+      for (const tag of ['1.0.0', '1.1.0', '2.0.0'])
+        await other.putImage('team/app', tag, buildImage({ name: `app-${tag}` }));
+      await other.putImage('team/tool', '1.0.0', buildImage({ name: 'tool' }));
+      await pushSampleImages({ open, private: open });
+      locked = await lockText();
+      empty(world.source, 'demo-');
+    },
+    async () => {
+      await world.close();
+      await Promise.all([open, charts].map((each) => each.close()));
+    },
+  );
 
   const put = (name: string, Body: string) =>
     world.account.s3.putObject({ Bucket: bucket, Key: `input/${name}`, Body });
@@ -91,7 +94,7 @@ describeWith(['moto_server'], 'the other jobs, as they are deployed', () => {
   }
   const digest = (repository: string, tag: string) => other.manifest(repository, tag)?.descriptor.digest;
 
-  it('images: a list in S3; what is missing fails alone, by mail', async () => {
+  part('images: a list in S3; what is missing fails alone, by mail', async () => {
     const names = ['app:1.0.0', 'lost:1', 'tool:1.0.0'];
     await put('images.txt', names.map((name) => `${from}/team/${name}\n`).join(''));
     const { ended, log, kinds } = await run('images');
@@ -105,7 +108,7 @@ describeWith(['moto_server'], 'the other jobs, as they are deployed', () => {
     expect((await world.account.mails()).at(-1)).toContain('/team/lost:1');
   });
 
-  it('mirror: a file in S3, tags found out', async () => {
+  part('mirror: a file in S3, tags found out', async () => {
     const section = ['image = app', 'semver = ^1.0', 'keep = 2', `source-repository = ${from}/team`, 'project = team'];
     await put('mirror.ini', `[app]\n${section.join('\n')}\n`);
     const { ended, log, kinds } = await run('mirror');
@@ -116,7 +119,7 @@ describeWith(['moto_server'], 'the other jobs, as they are deployed', () => {
     expect(there.map(([, said]) => said)).toEqual([digest('team/app', '1.0.0'), digest('team/app', '1.1.0')]);
   });
 
-  it('eks: images of a lock in S3 by workers, then charts and publication by the task that finishes', async () => {
+  part('eks: images of a lock in S3 by workers, then charts and publication by the task that finishes', async () => {
     const { source, account } = world;
     const lock = parseLock(locked, 'the lock');
     await put('replication.lock.json', locked);
@@ -144,7 +147,7 @@ describeWith(['moto_server'], 'the other jobs, as they are deployed', () => {
     expect(await source.damage()).toEqual([]);
   });
 
-  it('need what the template’s roles grant for them', () => {
+  part('need what the template’s roles grant for them', () => {
     const grants = Object.values(stacks).map((parameters) => roleGrants(template, { ...deployment, parameters }));
     const roles = Object.keys(grants.at(-1) ?? {});
     const all = Object.fromEntries(roles.map((role) => [role, grants.flatMap((each) => each[role] ?? [])]));

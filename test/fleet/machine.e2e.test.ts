@@ -7,7 +7,7 @@ import { ecsStandIn, type Refusal, type TaskRequest } from './ecs.ts';
 type Report =
   { readonly output: unknown } | { readonly error: string; readonly cause?: string } | 'silent' | NonNullable<Refusal>;
 
-const times = { heartbeat: 5, retry: 1 };
+const times = { heartbeat: 10, retry: 1 };
 
 const shards = [0, 1, 2].map((index) => ({ shard: `s3://${bucket}/runs/r/shards/000${index}.json`, index }));
 const planned = {
@@ -45,7 +45,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
       const report = answer(task, nth);
       if (report === 'silent') return undefined;
       if ('message' in report) return report;
-      setTimeout(() => void tell(task.environment['TASK_TOKEN'] ?? '', report), 50);
+      setTimeout(() => void heard(() => tell(task.environment['TASK_TOKEN'] ?? '', report)), 50);
       return undefined;
     });
     account = await startFleetAccount((request) => {
@@ -60,7 +60,8 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
     await account.s3.putObject({ Bucket: bucket, Key: 'runs/r/failed.json', Body: JSON.stringify([shards[1]]) });
   });
   beforeEach(async () => {
-    [asked, metrics] = [[], ''];
+    await endAll();
+    [asked, metrics, unknownYet] = [[], '', 0];
     answer = reports({});
     await account.define(definition({ PlanCommand: '["ecr","--src-region",""]' }, times));
   });
@@ -73,7 +74,19 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
     if ('output' in report) await account.sfn.sendTaskSuccess({ taskToken, output: JSON.stringify(report.output) });
     else await account.sfn.sendTaskFailure({ taskToken, error: report.error, cause: report.cause ?? 'because' });
   }
-  const run = async (input: unknown = {}) => account.end(await account.start(`run-${++runs}`, input));
+  /** What a test has left that failed. */
+  async function endAll(): Promise<void> {
+    const { stateMachineArn, sfn } = account;
+    if (runs === 0) return;
+    const { executions = [] } = await sfn.listExecutions({ stateMachineArn, statusFilter: 'RUNNING' });
+    for (const { executionArn } of executions) {
+      await sfn.stopExecution({ executionArn });
+      await account.end(executionArn ?? '');
+    }
+  }
+  /** Starts an execution under a name that there was not before. */
+  const start = (name: string, input: unknown = {}): Promise<string> => account.start(`${name}-${++runs}`, input);
+  const run = async (input: unknown = {}) => account.end(await start('run', input));
   const kinds = () => asked.map(({ kind }) => kind);
   const recorded = () => [...new Set(metrics.match(/Images(?:Copied|Unchanged|Failed)|Bytes|Duration|Succeeded/g))];
   const workers = () => asked.filter(({ kind }) => kind === 'worker').map(({ command }) => command);
@@ -181,7 +194,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
 
   it('skips a run while another one goes on, and takes over from one that was aborted', async () => {
     answer = reports({ plan: () => 'silent' });
-    const first = await account.start('stuck');
+    const first = await start('stuck');
     await until(() => asked.length > 0);
     const second = await run();
     expect(second.status).toBe('SUCCEEDED');
@@ -196,10 +209,10 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
   it('skips a run, too, when the one that has just begun is not known everywhere yet', async () => {
     await account.define(definition({ Retries: '99' }, times));
     answer = reports({ plan: () => 'silent' });
-    const first = await account.start('begun');
+    const first = await start('begun');
     await until(() => asked.length > 0);
     unknownYet = 1;
-    const second = await account.start('beside');
+    const second = await start('beside');
     await until(() => unknownYet === 0);
     const ended = await account.end(second);
     expect(ended.status, `${ended.error ?? ''} ${ended.cause ?? ''}`).toBe('SUCCEEDED');
@@ -218,7 +231,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
     const again = { location: planned.location, bucket, key: 'runs/r/failed.json' };
     // The schedule's, one by hand and a redrive.
     const inputs = [{}, {}, again];
-    const started = await Promise.all(inputs.map((input, number) => account.start(`beside-${number}`, input)));
+    const started = await Promise.all(inputs.map((input) => start('beside', input)));
     const ends = Promise.all(started.map((each) => account.end(each)));
     await until(() => asked.length > 0);
     const describe = (executionArn: string) => account.sfn.describeExecution({ executionArn });
@@ -226,7 +239,7 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
       const all = await Promise.all(started.map(describe));
       return all.flatMap(({ output }) => (output === undefined ? [] : [JSON.parse(output) as unknown]));
     };
-    await expect.poll(async () => (await skipped()).length, { timeout: 20_000 }).toBe(2);
+    await expect.poll(async () => (await skipped()).length, { timeout: 60_000 }).toBe(2);
     const all = await Promise.all(started.map(describe));
     const [owner] = all.filter(({ status }) => status === 'RUNNING');
     const nothing = { state: 'Skipped', running: owner?.executionArn };
@@ -262,6 +275,17 @@ describeWith(['moto_server'], 'the state machine, with tasks that report what th
 /** A report for the first attempt only. */
 function once(report: Report): (nth: number) => Report | 'usual' {
   return (nth) => (nth === 0 ? report : 'usual');
+}
+
+/** Says it again while nobody waits for it yet: the task was begun, and its token is not known everywhere. */
+async function heard(say: () => Promise<void>): Promise<void> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    try {
+      return await say();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
 }
 
 async function until(holds: () => boolean): Promise<void> {

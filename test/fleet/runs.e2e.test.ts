@@ -1,12 +1,13 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { on, once } from 'node:events';
 import { join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import * as z from 'zod';
 import { buildImage, type ImageContent } from '../../src/testing/image-builder.ts';
 import { type ProgramRun, runProgram, startProgram } from '../program.ts';
 import { accountId } from '../seedfarmer/account.ts';
+import { story } from '../story.ts';
 import { describeWith, root } from '../tools.ts';
 import { bucket, region, statusTable } from './account.ts';
 import type { OwnAnswer } from './front.ts';
@@ -35,23 +36,30 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
   let world: FleetWorld;
   const metrics: string[] = [];
   const gates: (() => void)[] = [];
+  /** Programs that look on. */
+  const looking: ChildProcess[] = [];
   let gate: Promise<void>;
   const close = (): void => {
     gate = new Promise((resolve) => gates.push(resolve));
   };
   const open = (): void => gates.forEach((resolve) => resolve());
 
-  beforeAll(async () => {
-    world = await startFleetWorld(2, own);
-    for (const name of all) await world.source.putImage(name, '1', image(name));
-    close();
-    hold();
-    world.source.fail({ class: 'manifest-get', repository: poison, times: 'always', fault: { kind: 'corrupt' } });
-  });
-  afterAll(async () => {
-    open();
-    await world.close();
-  });
+  const part = story(
+    async () => {
+      metrics.length = 0;
+      world = await startFleetWorld(2, own);
+      for (const name of all) await world.source.putImage(name, '1', image(name));
+      close();
+      hold();
+      world.source.fail({ class: 'manifest-get', repository: poison, times: 'always', fault: { kind: 'corrupt' } });
+    },
+    async () => {
+      open();
+      // Those that are there still after a failure.
+      for (const each of looking.splice(0)) each.kill('SIGKILL');
+      await world.close();
+    },
+  );
 
   function own({ service, path, body }: AwsRequest): OwnAnswer | undefined {
     if (service === 'monitoring') metrics.push(body);
@@ -70,9 +78,9 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
 
   /** Until the worker of the held image has noted that the others of its shard are copied. */
   async function untilHeld(run: string): Promise<void> {
-    await expect.poll(() => world.destination.requests.of(isHeld).length, { timeout: 60_000 }).toBeGreaterThan(0);
+    await expect.poll(() => world.destination.requests.of(isHeld).length, { timeout: 120_000 }).toBeGreaterThan(0);
     await expect
-      .poll(async () => (await runs(run)).stdout, { timeout: 60_000 })
+      .poll(async () => (await runs(run)).stdout, { timeout: 120_000 })
       .toMatch(/ 1 running, 0 waiting[^]*running, (1 of 2|2 of 3) images/);
   }
   const isHeld = (entry: { class: string; repository?: string | undefined }): boolean =>
@@ -84,18 +92,19 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     terminals: readonly Terminal[];
   };
 
-  it('lists them, and shows one that is at work, shard by shard', async () => {
+  part('lists them, and shows one that is at work, shard by shard', async () => {
     await world.account.start('first');
     await untilHeld('first');
     const watch = ['runs', 'first', '--watch', '--every', '0.5', ...out()];
     const [plain, json] = [startProgram(watch, env()), startProgram([...watch, '--json'], env())];
     const terminals = [0, 100].flatMap((columns) => atTerminal(watch, env(), columns));
+    looking.push(plain.process, json.process, ...terminals.map((terminal) => terminal.process));
     watchers = { plain: plain.ended, json: json.ended, terminals };
     // They are to see it at work, however long they take to start.
     const looked = [
       shows(plain.process.stdout, /^shard 000\d: running, /m),
       shows(json.process.stdout, /"state":"running"/),
-      ...terminals.map(({ text }) => expect.poll(text, { timeout: 60_000 }).toMatch(/first: running, from 20/)),
+      ...terminals.map(({ text }) => expect.poll(text, { timeout: 120_000 }).toMatch(/first: running, from 20/)),
     ];
     await world.account.end(await world.account.start('meanwhile'));
     const list = linesOf(await runs());
@@ -117,7 +126,7 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     await Promise.all(looked);
   });
 
-  it('shows what was skipped, and starts no redrive of it, nor of what is at work', async () => {
+  part('shows what was skipped, and starts no redrive of it, nor of what is at work', async () => {
     const skipped = await runs('meanwhile');
     expect(linesOf(skipped)[0]).toMatch(/^meanwhile: skipped in /);
     expect(skipped.stdout).toContain(`it has done nothing: ${arnOf('first')} was at work`);
@@ -132,7 +141,7 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     }
   });
 
-  it('counts what each has done, in its lines and in the metrics', async () => {
+  part('counts what each has done, in its lines and in the metrics', async () => {
     open();
     const ended = await world.account.end(arnOf('first'));
     expect(ended, String(ended.cause)).toMatchObject({ status: 'FAILED', error: 'ImagesFailed' });
@@ -142,7 +151,7 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     expect(recorded()).toEqual({ ImagesCopied: [5], ImagesUnchanged: [0], ImagesFailed: [1], Succeeded: [0] });
   });
 
-  it('shows what failed and why, with what to do and the log', async () => {
+  part('shows what failed and why, with what to do and the log', async () => {
     const shown = linesOf(await runs('first'));
     expect(shown.find((line) => line.startsWith('ImagesFailed: '))).toContain(`runs --redrive ${arnOf('first')}`);
     expect(shown.find((line) => /^shard 000\d: failed, /.test(line))).toContain(`, log ${logAddress}`);
@@ -153,7 +162,7 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     );
   });
 
-  it('has watched it to its end: in a log, as JSON and at a terminal, each line once', async () => {
+  part('has watched it to its end: in a log, as JSON and at a terminal, each line once', async () => {
     const plain = await watchers.plain;
     expect(plain.status, plain.stderr).toBe(0);
     const lines = linesOf(plain);
@@ -182,7 +191,7 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     }
   });
 
-  it('does again what failed: status, summary, metrics; the mail of the failure stays the only one', async () => {
+  part('does again what failed: status, summary, metrics; the mail of the failure stays the only one', async () => {
     world.source.reset();
     metrics.length = 0;
     const done = await startProgram(['runs', 'first', '--redrive', '--watch', '--every', '0.5', ...out()], env()).ended;
@@ -208,7 +217,7 @@ describeWith(['moto_server'], 'runs, at the command line, of a state machine tha
     expect(again.stdout).toContain('no shard of first has failed');
   });
 
-  it('leaves the turn of a run that was stopped to the next one, whose redrive does what it has not', async () => {
+  part('leaves the turn of a run that was stopped to the next one, whose redrive does what it has not', async () => {
     for (const name of [...names, held]) await world.source.putImage(name, '1', image(`${name} moved`));
     world.destination.requests.reset();
     close();
@@ -276,6 +285,7 @@ async function shows(stream: Readable | null, what: RegExp): Promise<void> {
 }
 
 interface Terminal {
+  readonly process: ChildProcess;
   readonly ended: Promise<unknown>;
   readonly text: () => string;
 }
@@ -295,5 +305,5 @@ function atTerminal(
   });
   let seen = '';
   child.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
-  return [{ ended: once(child, 'close'), text: () => seen }];
+  return [{ process: child, ended: once(child, 'close'), text: () => seen }];
 }
