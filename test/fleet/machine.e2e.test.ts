@@ -281,7 +281,8 @@ function once(report: Report): (nth: number) => Report | 'usual' {
 async function heard(say: () => Promise<void>): Promise<void> {
   for (let tries = 0; tries < 100; tries += 1) {
     try {
-      return await say();
+      await say();
+      return;
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
