@@ -87,6 +87,31 @@ describe('blobs', () => {
     expect(reads.length).toBe(new Set(reads).size);
   });
 
+  it('that another target may still need are kept: read once, though the first target mounts', async () => {
+    const world = await testWorld({ timeouts: {} });
+    const [source, target, second] = [await world.registry(), await world.registry(), await world.registry()];
+    const large = await syntheticLayer('large', 2 << 20);
+    const withLarge = (name: string): ImageContent => buildImage({ name, layers: () => [baseLayer(), large] });
+    const many = await manyImages(source, target, 12, 'app', withLarge);
+    await source.server.putImage('late', '1', withLarge('late'));
+    const holders = (): number =>
+      many.filter(({ request: { source: at } }) =>
+        target.server.hasBlob(`mirror/${at.repository}`, large.descriptor.digest),
+      ).length;
+    let sent = false;
+    const run = async (): Promise<void> => {
+      sent = await until(() => holders() > 0);
+    };
+    source.server.fail({ class: 'manifest-get', repository: 'late', fault: { kind: 'call', run } });
+    const { outcomes } = await world.copy([...many.map(({ request }) => request), copyOf(source, second, 'late')]);
+    expect(failuresOf(outcomes)).toEqual([]);
+    expect(sent).toBe(true);
+    const reads = source.server.requests
+      .of('blob-get')
+      .filter(({ reference }) => reference === large.descriptor.digest);
+    expect(reads).toHaveLength(1);
+  });
+
   it('of one image are begun with the smallest, which shows what the target can, and the largest', async () => {
     const world = await testWorld({ timeouts: {} });
     const [source, target] = [await world.registry(), await world.registry()];

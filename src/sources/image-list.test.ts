@@ -46,6 +46,13 @@ registry.example:5000/c # the last one`;
     ]);
   });
 
+  it('names no other digest at the target than at the source, where it names a tag, too', () => {
+    expect(problems(`r.example/a@${digest} r.example/n:1@${digest}\nnginx r.example/n:2`)).toEqual([]);
+    expect(problems(`nginx r.example/n:1@${digest}`)).toEqual([
+      `list.txt:1: "r.example/n:1@${digest}" names a tag and a digest, and "nginx" not this digest`,
+    ]);
+  });
+
   it('may name one target twice for the same image only', () => {
     expect(problems('nginx r.example/n:1\ndocker.io/library/nginx:latest r.example/n:1')).toEqual([]);
     expect(problems('nginx r.example/n\nbusybox r.example/n:latest')).toEqual([

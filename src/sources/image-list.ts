@@ -57,8 +57,19 @@ function parseLine(words: readonly string[], origin: Origin): ImageListEntry {
       `has ${words.length} words, expected \`source-reference [target-reference]\``,
     );
   }
-  parseReference(source);
-  if (target !== undefined) parseReference(target);
+  const from = parseReference(source);
+  const to = target === undefined ? undefined : parseReference(target);
+  // A tag names what the source names; a digest beside it would be a promise that nobody keeps.
+  if (to?.tag !== undefined && to.digest !== undefined && to.digest !== from.digest) {
+    throw new ReplicationError(
+      'configuration',
+      `"${target}" names a tag and a digest, and "${source}" not this digest`,
+      {
+        reference: target,
+        remedy: 'leave out the digest of the target, or name it at the source',
+      },
+    );
+  }
   return { source, target, origin };
 }
 

@@ -43,7 +43,7 @@ export interface SeedFarmerOptions {
 }
 
 /** Longest time for one apply or destroy, milliseconds. */
-const limitMs = 150_000;
+const limitMs = 280_000;
 
 export function openSeedFarmer(options: SeedFarmerOptions): SeedFarmer {
   const { account } = options;
