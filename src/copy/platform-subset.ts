@@ -45,7 +45,7 @@ export function selectPlatforms(index: IndexManifest, platforms: readonly Platfo
       `none of the platforms ${platformList(platforms)} is in the image, which has ${offered.join(', ') || 'no platforms'}`,
       {
         side: 'source',
-        remedy: 'correct the Platforms parameter, or name another image',
+        remedy: 'correct the platforms (--platforms, the parameter Platforms), or name another image',
       },
     );
   }

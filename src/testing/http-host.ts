@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -58,6 +58,8 @@ export interface HttpHost {
 /** Starts a server that logs every request, injects faults, and sends what its handler answers. */
 export async function startHttpHost(options: HostOptions): Promise<HttpHost> {
   const stop = new AbortController();
+  // Every answer that waits listens to it, which is no leak.
+  setMaxListeners(0, stop.signal);
   const listener = (req: IncomingMessage, res: ServerResponse): void => {
     void serve(options, stop.signal, req, res);
   };
