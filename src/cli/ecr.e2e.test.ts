@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import * as z from 'zod';
 import {
   callersOf,
@@ -12,6 +12,7 @@ import {
   startEcrWorld,
 } from '../../test/ecr-world.ts';
 import { type ProgramRun, runProgram } from '../../test/program.ts';
+import { story } from '../../test/story.ts';
 import { describeWith } from '../../test/tools.ts';
 import { createAws } from '../aws/clients.ts';
 import { directNetwork } from '../model/network.ts';
@@ -29,7 +30,17 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
   let runs = 0;
   let out = '';
 
-  beforeAll(async () => {
+  // Each part begins with what the ones before have copied, in which only what the servers were asked is forgotten.
+  const tell = story(begin, () => world.close());
+  const part = (name: string, work: () => Promise<void>): void => {
+    tell(name, async () => {
+      out = join(world.folder, `out-${++runs}`);
+      world.source.reset();
+      world.destination.reset();
+      await work();
+    });
+  };
+  async function begin(): Promise<void> {
     world = await startEcrWorld();
     await inHome(async (aws) => {
       const ssm = await aws.ssm();
@@ -42,13 +53,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     await source.putImage('team/app', 'latest', buildImage({ name: 'app-2' }));
     await source.putImage('team/tools', 'a', buildImage({ name: 'tools-a', index: false, platforms: ['linux/amd64'] }));
     await source.putImage('team/tools', 'b', buildImage({ name: 'tools-b', index: false, platforms: ['linux/amd64'] }));
-  });
-  beforeEach(() => {
-    out = join(world.folder, `out-${++runs}`);
-    world.source.reset();
-    world.destination.reset();
-  });
-  afterAll(() => world.close());
+  }
 
   /** The account that the program runs in. */
   async function inHome<T>(work: (aws: ReturnType<typeof createAws>) => Promise<T>): Promise<T> {
@@ -83,7 +88,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
   };
   const callsTo = (server: RegistryServer): number => server.requests.entries.length;
 
-  it('says with --plan what would be copied, and changes nothing', async () => {
+  part('says with --plan what would be copied, and changes nothing', async () => {
     const run = await ecr('--plan', '--dest-prefix', 'mirror');
     succeeded(run);
     expect(run.stdout).toContain(`${sourceHost}/team/app:1.0 -> ${destinationHost}/mirror/team/app:1.0`);
@@ -91,20 +96,23 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(world.destination.repositories()).toEqual([]);
   });
 
-  it('refuses to copy a registry onto itself: under a prefix each run would copy the copies of the one before', async () => {
-    const here = ['--dest-region', 'eu-west-1', '--dest-account', sourceAccount, '--plan'];
-    const selected = ['--src-list', 'SELECTED', '--src-image-list', 'team/app:1.0'];
-    for (const args of [[], ['--dest-prefix', 'copies'], selected]) {
-      const run = await ecr(...here, ...args);
-      expect(run.status, run.stdout).toBe(2);
-      expect(run.stdout).toContain(`source and destination are one registry, ${sourceHost}`);
-    }
-    const beside = await ecr(...here, ...selected, '--dest-prefix', 'copies');
-    succeeded(beside);
-    expect(beside.stdout).toContain(`${sourceHost}/team/app:1.0 -> ${sourceHost}/copies/team/app:1.0`);
-  });
+  part(
+    'refuses to copy a registry onto itself: under a prefix each run would copy the copies of the one before',
+    async () => {
+      const here = ['--dest-region', 'eu-west-1', '--dest-account', sourceAccount, '--plan'];
+      const selected = ['--src-list', 'SELECTED', '--src-image-list', 'team/app:1.0'];
+      for (const args of [[], ['--dest-prefix', 'copies'], selected]) {
+        const run = await ecr(...here, ...args);
+        expect(run.status, run.stdout).toBe(2);
+        expect(run.stdout).toContain(`source and destination are one registry, ${sourceHost}`);
+      }
+      const beside = await ecr(...here, ...selected, '--dest-prefix', 'copies');
+      succeeded(beside);
+      expect(beside.stdout).toContain(`${sourceHost}/team/app:1.0 -> ${sourceHost}/copies/team/app:1.0`);
+    },
+  );
 
-  it('copies everything with the keys of the parameter, and proves it with --once', async () => {
+  part('copies everything with the keys of the parameter, and proves it with --once', async () => {
     const run = await ecr('--once');
     succeeded(run);
     expect(world.destination.repositories()).toEqual(['team/app', 'team/tools']);
@@ -125,7 +133,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     );
   });
 
-  it('asks for each repository once, and not for each image, when nothing has changed', async () => {
+  part('asks for each repository once, and not for each image, when nothing has changed', async () => {
     succeeded(await ecr());
     const requests = callsTo(world.source) + callsTo(world.destination);
     for (const tag of ['c', 'd', 'h']) {
@@ -144,7 +152,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(world.destination.count('manifest-put') + world.destination.count('upload-start')).toBe(0);
   });
 
-  it('copies what is new or moved, and a signature that came later', async () => {
+  part('copies what is new or moved, and a signature that came later', async () => {
     const moved = buildImage({ name: 'app-3' });
     await world.source.putImage('team/app', 'latest', moved);
     const signed = withReferrer(buildImage({ name: 'app-1' }), { artifactType: 'application/vnd.example.late' });
@@ -157,7 +165,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(new Set(blobs).size).toBe(blobs.length);
   });
 
-  it('tries three times, alarms once, and goes on with the others; the next run ends it', async () => {
+  part('tries three times, alarms once, and goes on with the others; the next run ends it', async () => {
     const topic = await inHome(async (aws) => (await (await aws.sns()).createTopic({ Name: 'drh' })).TopicArn ?? '');
     const broken = buildImage({ name: 'broken', index: false, platforms: ['linux/amd64'] });
     await world.source.putImage('team/broken', '1', broken);
@@ -185,7 +193,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(world.destination.tags('team/broken')).toEqual(['1']);
   });
 
-  it('tries again what may pass', async () => {
+  part('tries again what may pass', async () => {
     await world.source.putImage('team/flaky', '1', buildImage({ name: 'flaky' }));
     world.source.fail({
       class: 'blob-get',
@@ -202,7 +210,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(world.destination.requests.count(({ status }) => status === 429)).toBe(2);
   });
 
-  it('takes a list from a parameter, and names what the source does not have', async () => {
+  part('takes a list from a parameter, and names what the source does not have', async () => {
     const args = ['--src-list', 'selected', '--src-image-parameter', 'images', '--dest-prefix', 'chosen'];
     const run = await ecr(...args, '--alarm-email', 'ops@example.com');
     expect(run.status).toBe(1);
@@ -222,7 +230,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(ignored.stdout).toContain('--src-image-list is ignored: --src-list is ALL');
   });
 
-  it('keeps and reports what was deleted at the source; --prune deletes it, and nobody else’s', async () => {
+  part('keeps and reports what was deleted at the source; --prune deletes it, and nobody else’s', async () => {
     world.source.deleteTag('team/tools', 'h');
     world.destination.createRepository('other/tool');
     await world.destination.putImage('other/tool', '1', buildImage({ name: 'other' }));
@@ -242,7 +250,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(await statuses('--state', 'pruned')).toHaveLength(1);
   });
 
-  it('carries settings along, and tells what it found different', async () => {
+  part('carries settings along, and tells what it found different', async () => {
     const lifecycle = JSON.stringify({
       rules: [
         { rulePriority: 1, selection: { tagStatus: 'untagged', countType: 'imageCountMoreThan', countNumber: 9 } },
@@ -267,7 +275,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect((await ecr('--with-settings')).stdout).not.toContain('tag mutability was');
   });
 
-  it('keeps its status in a DynamoDB table that it creates on request, and takes up an interrupted run', async () => {
+  part('keeps its status in a DynamoDB table that it creates on request, and takes up an interrupted run', async () => {
     await world.source.putImage('team/late', '1', buildImage({ name: 'late-1' }));
     await world.source.putImage('team/late', '2', buildImage({ name: 'late-2' }));
     const store = ['--status-store', 'dynamodb:drh-status'];
@@ -283,7 +291,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(world.destination.tags('team/late')).toEqual(['1', '2']);
   });
 
-  it('leaves a lock on request, and replicates exactly what it says', async () => {
+  part('leaves a lock on request, and replicates exactly what it says', async () => {
     const to = ['--dest-prefix', 'locked'];
     const kept = join(world.folder, 'kept.lock.json');
     const lockOf = (): Promise<string> => readFile(join(out, 'replication.lock.json'), 'utf8');
@@ -327,7 +335,7 @@ describeWith(['moto_server'], 'ECR to ECR, two accounts in two partitions', () =
     expect(elsewhere.stdout).toContain('pass --src-region and --src-account of the registry that the lock was written');
   });
 
-  it('assumes a role for a side', async () => {
+  part('assumes a role for a side', async () => {
     const role = `arn:aws:iam::${sourceAccount}:role/reader`;
     succeeded(await ecr('--src-account', sourceAccount, '--src-role', role));
     const [caller = ''] = callersOf(world.source);
