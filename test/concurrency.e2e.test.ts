@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ownerTagKey } from '../src/aws/owner-tag.ts';
 import { buildImage } from '../src/testing/image-builder.ts';
 import { syntheticLayer } from '../src/testing/image-layers.ts';
@@ -18,10 +18,10 @@ const quick = ['--no-render'];
 
 describe('two runs at once into one registry', () => {
   let world: World;
-  beforeAll(async () => {
+  beforeEach(async () => {
     world = await startWorld({ content: 'sample' });
   });
-  afterAll(() => world.close());
+  afterEach(() => world.close());
 
   it('end well, both publish, and every repository has both owners', async () => {
     const deployments = ['dev', 'qa'];

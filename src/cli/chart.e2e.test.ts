@@ -4,11 +4,12 @@ import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promise
 import { type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { extract } from 'tar';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import * as z from 'zod';
 import { type ProgramRun, runProgram, type Variables } from '../../test/program.ts';
 import { startStandIns, type StandIns, vaultLogin } from '../../test/stand-ins.ts';
+import { onceUnlessRetried } from '../../test/story.ts';
 import { describeWith, requireTool } from '../../test/tools.ts';
 import { packageChart as wrapChart } from '../charts/package.ts';
 import { parseLock } from '../publish/lock.ts';
@@ -28,7 +29,9 @@ describeWith(['helm4'], 'an application chart', () => {
   let chart: string;
   const pages = new Map<string, string>();
 
-  beforeAll(async () => {
+  onceUnlessRetried(begin, end);
+  async function begin(): Promise<void> {
+    pages.clear();
     world = await startStandIns();
     source = world.open.host;
     web = createServer((request, response) => {
@@ -60,11 +63,11 @@ describeWith(['helm4'], 'an application chart', () => {
     await writeFile(join(world.folder, 'small.tgz'), packageChart(small()).bytes);
     await extract({ file: archive, cwd: dirname(chart) });
     pages.set('/main/codecollections.yaml', collections('https://github.com/acme/other-collection', 'git@github.com:RunWhen-contrib/rw-cli-codecollection.git')); // prettier-ignore
-  });
-  afterAll(async () => {
+  }
+  async function end(): Promise<void> {
     web.close();
     await world.close();
-  });
+  }
   beforeEach(async () => {
     await writeFile(join(world.folder, 'values.yaml'), values());
   });

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import * as z from 'zod';
 import { lacking, roleGrants, type RoleNeed, unused } from '../../deploy/aws/testing/role-grants.ts';
@@ -11,6 +11,7 @@ import { startRecorder } from '../iam/recorder.ts';
 import { startJsonApiServer } from '../json-api-server.ts';
 import { type ProgramRun, spawnProgram } from '../program.ts';
 import { withCharts } from '../stand-ins.ts';
+import { onceUnlessRetried } from '../story.ts';
 import { describeWith } from '../tools.ts';
 import { account } from '../world/place.ts';
 import { startWorld, type World } from '../world/world.ts';
@@ -39,11 +40,13 @@ describeWith(['helm3'], 'rights of the task that finishes the EKS job, recorded 
     return { finish, granted: roleGrants(template, deployment) };
   };
 
-  beforeAll(async () => {
-    world = await startWorld({ content: 'sample' });
-    needs = await recorded();
-  });
-  afterAll(() => world.close());
+  onceUnlessRetried(
+    async () => {
+      world = await startWorld({ content: 'sample' });
+      needs = await recorded();
+    },
+    () => world.close(),
+  );
 
   /** Finishes a run whose images are there, twice: into a new bucket, and again; and once without its lock. */
   async function recorded(): Promise<readonly RoleNeed[]> {
