@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { main } from '../src/cli/main.ts';
+import type { Environment } from '../src/cli/run.ts';
 import { root } from './tools.ts';
 
 /** What one run of the program left on its streams, and its exit status. */
@@ -27,13 +28,18 @@ class Capture extends Writable {
  * Runs the program inside this process, which takes some milliseconds. The AWS SDK reads the process's own environment,
  * so that is exchanged while the program runs: one run at a time.
  * @param env the whole environment; nothing of this process's own is left
+ * @param more what else it stands in
  */
-export async function runProgram(args: readonly string[], env: Variables): Promise<ProgramRun> {
+export async function runProgram(
+  args: readonly string[],
+  env: Variables,
+  more: Pick<Environment, 'pause'> = {},
+): Promise<ProgramRun> {
   const [stdout, stderr] = [new Capture(), new Capture()];
   const before = { ...process.env };
   replaceEnvironment(env);
   try {
-    const status = await main([process.execPath, 'image-replication', ...args], { env, stdout, stderr });
+    const status = await main([process.execPath, 'image-replication', ...args], { ...more, env, stdout, stderr });
     return { status, stdout: stdout.text, stderr: stderr.text };
   } finally {
     replaceEnvironment(before);

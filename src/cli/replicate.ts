@@ -1,4 +1,3 @@
-import { pause } from '../aws/pause.ts';
 import type { CopyRequest } from '../copy/request.ts';
 import type { Failure, Outcome, Totals } from '../model/result.ts';
 import type { Reporter } from '../report/events.ts';
@@ -55,7 +54,7 @@ export async function replicate(session: Session, work: ReplicationWork, onTry?:
       images: left.images.filter((image) => again.has(image)),
       charts: left.charts.filter(({ request }) => again.has(request)),
     };
-    await pause(betweenTriesMs * attempt, session.admission).catch(() => undefined);
+    await session.pause(betweenTriesMs * attempt, session.admission).catch(() => undefined);
   }
   const all = [...outcomes.values()];
   return {

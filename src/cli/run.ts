@@ -11,7 +11,7 @@ import { type Failure, failureOf } from '../model/result.ts';
 import { jsonText, requireFolder, writeFiles } from '../publish/files.ts';
 import type { EnvironmentVariables } from './environment.ts';
 import { boundHeap } from './heap-bound.ts';
-import { type JobResult, openSession, type Output, type Session } from './session.ts';
+import { type JobResult, openSession, type Output, type Pause, type Session } from './session.ts';
 import type { TaskHook } from './task-hook.ts';
 
 /** What the program stands in: streams and variables, given by the script that starts it. */
@@ -21,6 +21,8 @@ export interface Environment {
   readonly stderr: Writable;
   /** Set where Step Functions waits for the end of this run. */
   readonly task?: TaskHook | undefined;
+  /** How it waits between two tries of an artifact; replaced in tests. */
+  readonly pause?: Pause | undefined;
 }
 
 export interface RunOptions {
@@ -47,7 +49,8 @@ export async function runJob(
 ): Promise<0 | 1 | 2> {
   let session: Session;
   try {
-    session = await openSession({ ...options, job: name, env: environment.env, stdout: environment.stdout });
+    const { env, stdout, pause } = environment;
+    session = await openSession({ ...options, job: name, env, stdout, pause });
   } catch (error) {
     for (const each of errorsIn(error)) environment.stderr.write(errorText(each));
     const failures = errorsIn(error).map((each) => failureOf(each.reference ?? name, each));

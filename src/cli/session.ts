@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { pause } from '../aws/pause.ts';
 import type { CopyOptions } from '../copy/request.ts';
 import { noCredentials } from '../model/credentials.ts';
 import { ReplicationError } from '../model/errors.ts';
@@ -39,12 +40,17 @@ export interface Session {
   stopAt(time: number, reason: ReplicationError): void;
   /** How often an artifact is tried. */
   readonly tries: number;
+  /** Waits between two tries. */
+  readonly pause: Pause;
   /** A folder of this run's own, removed at its end. */
   readonly workDirectory: string;
   /** Options for the copier that follow from all this. */
   copyOptions(): CopyOptions;
   close(): Promise<void>;
 }
+
+/** Waits for some milliseconds. It rejects, at once, when the signal aborts. */
+export type Pause = (milliseconds: number, signal: AbortSignal) => Promise<void>;
 
 /** How a job ended. Without failures all is done. */
 export interface JobResult {
@@ -76,6 +82,8 @@ export interface SessionOptions {
   readonly concurrency?: number | undefined;
   /** Default: 1. */
   readonly tries?: number | undefined;
+  /** Default: by the clock. */
+  readonly pause?: Pause | undefined;
   /** Default: IMAGE_REPLICATION_SPOOL_BYTES, else what the copier takes. */
   readonly spoolBytes?: number | undefined;
 }
@@ -128,6 +136,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     admission: stop.admission,
     stopAt: stop.at,
     tries: options.tries ?? 1,
+    pause: options.pause ?? pause,
     workDirectory,
     copyOptions: () => ({
       reporter,

@@ -13,15 +13,24 @@ import { type RegistryServer, startRegistryServer } from '../testing/registry-se
 /** Fails a try: a manifest that is damaged three times is not asked for once more at once. */
 const damaged = { class: 'manifest-get', times: 3, fault: { kind: 'corrupt' } } as const;
 
+/** Waits for nothing, and notes how long it was to be. */
+const noting = (pauses: number[]) => (milliseconds: number) => {
+  pauses.push(milliseconds);
+  return Promise.resolve();
+};
+
 describe('--tries', () => {
   let source: RegistryServer;
   let target: RegistryServer;
   let folder: string;
+  let pauses: number[];
   const file = (name: string): string => join(folder, name);
   const env = (): Variables => ({ PATH: '', HOME: folder, TMPDIR: folder, DB_PATH: file('mirror.db') });
-  const run = (...args: readonly string[]): Promise<ProgramRun> => runProgram([...args, '--out', file('out')], env());
+  const run = (...args: readonly string[]): Promise<ProgramRun> =>
+    runProgram([...args, '--out', file('out')], env(), { pause: noting(pauses) });
 
   beforeEach(async () => {
+    pauses = [];
     [source, target, folder] = await Promise.all([
       startRegistryServer({ manners: 'plain' }),
       startRegistryServer({ manners: 'plain' }),
@@ -39,6 +48,7 @@ describe('--tries', () => {
     expect(status, stdout + stderr).toBe(0);
     expect(stdout).toContain(`${source.host}/team/app:1: try 1 of 2 failed`);
     expect(stdout).not.toContain('FAILED');
+    expect(pauses.splice(0)).toEqual([1_000]);
   };
 
   it('has images copied again; without it they are tried once', async () => {
@@ -51,6 +61,7 @@ describe('--tries', () => {
     source.fail(damaged);
     const once = await run(...images);
     expect(once.status).toBe(1);
+    expect(pauses).toEqual([]);
     expect(once.stdout).toContain('FAILED with 1 failure');
     expect(once.stdout).not.toMatch(/try \d of/);
   });
@@ -84,6 +95,12 @@ describe('--tries', () => {
     expect(own.status).toBe(1);
     expect(own.stdout).toContain('FAILED with 1 failure');
     expect(own.stdout).not.toMatch(/try \d of/);
+    expect(pauses).toEqual([]);
+    const usual = await run('worker', '--shards', file('usual'), '--index', '0');
+    expect(usual.status).toBe(1);
+    expect(usual.stdout).toContain(`${source.host}/team/app:1: try 2 of 3 failed`);
+    // Longer with every try.
+    expect(pauses.splice(0)).toEqual([1_000, 2_000]);
     source.reset();
     source.fail(damaged);
     triedTwice(await run('worker', '--shards', file('two'), '--index', '0'));
@@ -103,11 +120,11 @@ it('--tries holds for images and charts of the EKS job', async () => {
     const all = await readFile(join(world.dataDir, '1.0.yaml'), 'utf8');
     await writeFile(join(world.dataDir, '1.2.yaml'), withCharts(all, ['worker']));
     world.ecr.fail({ class: 'manifest-put', times: 'always', fault: { kind: 'status', status: 401 } });
-    const { stdout, status } = await runProgram(
-      [...eksArguments(world, '--eks-version', '1.2'), '--tries', '2'],
-      world.env,
-    );
+    const pauses: number[] = [];
+    const args = eksArguments(world, '--eks-version', '1.2');
+    const { stdout, status } = await runProgram([...args, '--tries', '2'], world.env, { pause: noting(pauses) });
     expect(status, stdout).toBe(1);
+    expect(pauses).toEqual([1_000]);
     expect(stdout).toMatch(/chart \S+ \S+: try 1 of 2 failed/);
     expect(stdout).toMatch(/[/]\S+:\S+: try 1 of 2 failed/);
     expect(stdout).not.toContain('try 2 of');
