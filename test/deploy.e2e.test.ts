@@ -133,7 +133,10 @@ describeWith(['helm3', 'helm4', 'kubernetes-validate'], 'the Helm chart of the m
     for (const { containers, volumes } of [pod(scheduler), pod(cronjob)]) {
       const [{ args, image, env }] = containers;
       expect(image).toBe(everything.image.repository + '@' + everything.image.digest);
-      expect(env.map(({ name }) => name)).toEqual(['CLOUD', 'DB_PATH', 'DOCKER_CONFIG', 'TMPDIR', 'HTTPS_PROXY']);
+      expect(env.map(({ name }) => name)).toEqual([
+        'IMAGE_REPLICATION_SPOOL_BYTES',
+        ...['CLOUD', 'DB_PATH', 'DOCKER_CONFIG', 'TMPDIR', 'HTTPS_PROXY'],
+      ]);
       expect(volumes).toContainEqual({ name: 'config', configMap: { name: 'own' } });
       const known = await runProgram([...args, '--status'], { DB_PATH: join(folder, 'none.db') });
       expect(known.status, known.stderr).toBe(0);
