@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { destinationAccount, type EcrWorld, startEcrWorld } from '../../test/ecr-world.ts';
 import { type ProgramRun, runProgram, type SpawnedProgram, startProgram, type Variables } from '../../test/program.ts';
 import { describeWith } from '../../test/tools.ts';
+import { signalOfTry } from '../../test/try-signal.ts';
 import { completedUploads } from '../../test/world/requests.ts';
 import { ImageStatus } from '../status/status.ts';
 import { buildImage } from '../testing/image-builder.ts';
@@ -27,11 +28,12 @@ interface Registries {
   readonly blobs: 'blob-get' | 'storage-get';
 }
 
-/** Starts the program and kills it while a request of the middle of its work is held up. */
+/** Starts the program and kills it while a request of the middle of its work is held up. @param signal of the try */
 async function killedIn(
   moment: (typeof moments)[number],
   { source, target, blobs }: Registries,
   start: () => SpawnedProgram,
+  signal: AbortSignal,
 ): Promise<void> {
   const [server, fault] =
     moment === 'a blob'
@@ -40,8 +42,11 @@ async function killedIn(
   server.fail({ ...fault, skip: 5 });
   const program = start();
   const held = (): boolean => server.requests.count((entry) => entry.fault === 'stall') > 0;
-  while (!held() && program.process.exitCode === null) await sleep(2);
-  program.process.kill('SIGKILL');
+  try {
+    while (!held() && program.process.exitCode === null) await sleep(2, undefined, { signal });
+  } finally {
+    program.process.kill('SIGKILL');
+  }
   const { status, stdout, stderr } = await program.ended;
   expect(status, stdout + stderr).toBe(null);
   // Whatever reached a server before is handled by now.
@@ -69,6 +74,8 @@ function succeeded(run: ProgramRun): void {
   expect(run.status, run.stdout + run.stderr).toBe(0);
 }
 
+const trySignal = signalOfTry();
+
 describeWith(['moto_server'], 'ecr, killed', () => {
   let world: EcrWorld;
   beforeEach(async () => {
@@ -78,13 +85,14 @@ describeWith(['moto_server'], 'ecr, killed', () => {
   afterEach(() => world.close());
 
   it.each(moments)('in the middle of %s', async (moment) => {
+    const signal = trySignal();
     const { source, destination: target } = world;
     const prefix = moment === 'a blob' ? 'blob' : 'manifest';
     const out = join(world.folder, prefix);
     const args = ['ecr', '--out', out, '--src-region', 'eu-west-1', '--dest-region', 'cn-northwest-1'];
     const all = [...args, '--dest-account', destinationAccount, '--dest-prefix', prefix, '--concurrency', '2'];
     for (const server of [source, target]) server.reset();
-    await killedIn(moment, { source, target, blobs: 'storage-get' }, () => startProgram(all, world.env));
+    await killedIn(moment, { source, target, blobs: 'storage-get' }, () => startProgram(all, world.env), signal);
     await grownOld(join(out, 'status.db'));
 
     const statuses = async (): Promise<readonly ImageStatus[]> => {
@@ -136,6 +144,7 @@ describe('mirror, killed', () => {
   });
 
   it.each(moments)('in the middle of %s', async (moment) => {
+    const signal = trySignal();
     const project = moment === 'a blob' ? 'blob' : 'manifest';
     const config = join(folder, `${project}.ini`);
     const head = `[DEFAULT]\nrefresh = 1w\ntag = 1\nproject = ${project}\nsource-repository = ${source.host}/many\n`;
@@ -154,7 +163,7 @@ describe('mirror, killed', () => {
     };
     const args = ['mirror', '--config', config, '--out', join(folder, 'out'), '--concurrency', '2', '--once'];
     for (const server of [source, target]) server.reset();
-    await killedIn(moment, { source, target, blobs: 'blob-get' }, () => startProgram(args, env));
+    await killedIn(moment, { source, target, blobs: 'blob-get' }, () => startProgram(args, env), signal);
     await grownOld(database);
     const status = async (): Promise<string> => {
       const run = await runProgram(['mirror', '--status', '--json'], env);

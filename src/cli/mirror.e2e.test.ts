@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { type ProgramRun, runProgram, startProgram, type Variables } from '../../test/program.ts';
+import { signalOfTry } from '../../test/try-signal.ts';
 import { Plan } from '../model/plan.ts';
 import { parseLock } from '../publish/lock.ts';
 import { ImageStatus } from '../status/status.ts';
@@ -20,6 +21,7 @@ function expectStatus(run: ProgramRun, status: number): void {
 }
 
 describe('mirror', () => {
+  const trySignal = signalOfTry();
   let hub: RegistryServer;
   let vault: RegistryServer;
   let ecr: RegistryServer;
@@ -305,6 +307,7 @@ tools: {image: tools, registry: '${hub.host}'}
   });
 
   it('serves: mirrors on its own, answers probes, takes a changed file, ends on SIGTERM', async () => {
+    const signal = trySignal();
     await writeFile(config, documented().replace('1w', '1s'));
     const args = ['mirror', '--config', config, '--out', join(folder, 'out'), '--port', '0', '--json'];
     const program = startProgram(args, env);
@@ -312,21 +315,24 @@ tools: {image: tools, registry: '${hub.host}'}
     program.process.stdout?.on('data', (text: string) => (told += text));
     const port = (): string | undefined => /are answered on port (\d+)/.exec(told)?.[1];
     try {
-      await until(() => port() !== undefined);
-      await until(() => tagsOf('istio/mixer').includes('1.7.0'));
+      await until(() => port() !== undefined, signal);
+      await until(() => tagsOf('istio/mixer').includes('1.7.0'), signal);
       await hub.putImage('istio/mixer', '1.7.0', buildImage({ name: 'mixer-moved' }));
       const moved = hub.manifest('istio/mixer', '1.7.0')?.descriptor.digest;
-      await until(() => ecr.manifest('istio/mixer', '1.7.0')?.descriptor.digest === moved);
+      await until(() => ecr.manifest('istio/mixer', '1.7.0')?.descriptor.digest === moved, signal);
       const health = await fetch(`http://127.0.0.1:${port() ?? 'none'}/healthz`);
       expect(health.status).toBe(200);
       const metrics = async () => (await fetch(`http://127.0.0.1:${port() ?? 'none'}/metrics`)).text();
-      await until(async () => /image_replication_mirror_passes_total\{result="ok"\} [1-9]/.test(await metrics()));
+      await until(
+        async () => /image_replication_mirror_passes_total\{result="ok"\} [1-9]/.test(await metrics()),
+        signal,
+      );
       await writeFile(
         `${config}.new`,
         documented(`[tools]\nimage = tools\nregistry = ${hub.host}\n`).replace('1w', '1s'),
       );
       await rename(`${config}.new`, config);
-      await until(() => ecr.repositories().includes('tools'));
+      await until(() => ecr.repositories().includes('tools'), signal);
     } finally {
       program.process.kill('SIGTERM');
     }
@@ -341,6 +347,7 @@ tools: {image: tools, registry: '${hub.host}'}
   });
 
   it('is interrupted in the middle of a pass, held back by the registry, and goes on where it was', async () => {
+    const signal = trySignal();
     const names = ['one', 'two', 'three', 'four', 'five'];
     for (const name of names) await hub.putImage(`many/${name}`, '1', buildImage({ name: `many-${name}` }));
     const section = (name: string): string => `[${name}]\nimage = ${name}\ntag = 1\nproject = many\n`;
@@ -354,8 +361,11 @@ tools: {image: tools, registry: '${hub.host}'}
     hub.fail({ class: 'blob-get', times: 'always', fault: { kind: 'stall', milliseconds: 300 } });
     const args = ['mirror', '--config', config, '--out', join(folder, 'out'), '--port', '0', '--concurrency', '1'];
     const program = startProgram(args, env);
-    await until(() => ecr.count('upload-put') > 0);
-    program.process.kill('SIGTERM');
+    try {
+      await until(() => ecr.count('upload-put') > 0, signal);
+    } finally {
+      program.process.kill('SIGTERM');
+    }
     const run = await program.ended;
     expectStatus(run, 0);
     expect(run.stdout).toContain('stopped in good order');
@@ -382,6 +392,7 @@ tools: {image: tools, registry: '${hub.host}'}
   });
 });
 
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await sleep(50);
+/** @param signal of the try: one that has timed out must not go on in the world of the next */
+async function until(holds: () => boolean | Promise<boolean>, signal: AbortSignal): Promise<void> {
+  while (!(await holds())) await sleep(50, undefined, { signal });
 }
